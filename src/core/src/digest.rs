@@ -1,0 +1,188 @@
+//! SHA-256 digests as values.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+
+use crate::error::VerifyError;
+
+/// A SHA-256 digest. Its text form is 64 lower-case hex digits; nothing else parses.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sha256Digest([u8; 32]);
+
+impl Sha256Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// A digest that the host calculated, for example with `crypto.subtle`.
+    pub fn from_raw(raw: [u8; 32]) -> Self {
+        Self(raw)
+    }
+
+    /// The first 12 hex digits, as mount paths show them.
+    pub fn short(&self) -> String {
+        let mut text = self.to_string();
+        text.truncate(12);
+        text
+    }
+}
+
+impl fmt::Display for Sha256Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&to_hex(&self.0))
+    }
+}
+
+impl fmt::Debug for Sha256Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// The text is not 64 lower-case hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected 64 lower-case hex digits")]
+pub struct DigestSyntax;
+
+impl FromStr for Sha256Digest {
+    type Err = DigestSyntax;
+
+    fn from_str(text: &str) -> Result<Self, DigestSyntax> {
+        let bytes = from_hex(text).ok_or(DigestSyntax)?;
+        bytes.try_into().map(Self).map_err(|_| DigestSyntax)
+    }
+}
+
+impl Serialize for Sha256Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The length and digest that signed data announce for some bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// What the bytes are, for messages: a path inside the repository.
+    pub subject: String,
+    /// In bytes; `None` where only the digest is known, as with a `sha256` pin.
+    pub length: Option<u64>,
+    /// Of the bytes as transferred.
+    pub sha256: Sha256Digest,
+}
+
+impl Expected {
+    /// Compares `length` and `digest`, measured on the bytes as received, with what is expected.
+    ///
+    /// # Errors
+    /// [`VerifyError::Length`], then [`VerifyError::Digest`].
+    pub fn check(&self, length: u64, digest: Sha256Digest) -> Result<(), VerifyError> {
+        if let Some(expected) = self.length
+            && expected != length
+        {
+            return Err(VerifyError::Length {
+                subject: self.subject.clone(),
+                expected,
+                got: length,
+            });
+        }
+        if self.sha256 != digest {
+            return Err(VerifyError::Digest {
+                subject: self.subject.clone(),
+                expected: self.sha256,
+                got: digest,
+            });
+        }
+        Ok(())
+    }
+
+    /// [`check`](Self::check) on bytes that this crate hashes itself.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_bytes(&self, bytes: &[u8]) -> Result<(), VerifyError> {
+        self.check(bytes.len() as u64, Sha256Digest::of(bytes))
+    }
+}
+
+/// Lower-case hex.
+pub fn to_hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
+}
+
+/// The bytes behind lower-case hex; `None` for an odd length or any other character.
+pub fn from_hex(text: &str) -> Option<Vec<u8>> {
+    fn digit(byte: u8) -> Option<u8> {
+        match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        }
+    }
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    pairs
+        .iter()
+        .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_form_round_trips() {
+        let digest = Sha256Digest::of(b"abc");
+        assert_eq!(
+            digest.to_string(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert_eq!(digest.short(), "ba7816bf8f01");
+    }
+
+    #[test]
+    fn rejects_upper_case_and_other_lengths() {
+        let text = Sha256Digest::of(b"abc").to_string();
+        assert!(text.to_uppercase().parse::<Sha256Digest>().is_err());
+        assert!(text[1..].parse::<Sha256Digest>().is_err());
+        assert!(format!("{text}00").parse::<Sha256Digest>().is_err());
+    }
+
+    #[test]
+    fn compares_length_before_digest() {
+        let expected = Expected {
+            subject: "x".into(),
+            length: Some(3),
+            sha256: Sha256Digest::of(b"abc"),
+        };
+        assert!(expected.check_bytes(b"abc").is_ok());
+        assert!(matches!(
+            expected.check_bytes(b"abcd"),
+            Err(VerifyError::Length { .. })
+        ));
+        assert!(matches!(
+            expected.check_bytes(b"abd"),
+            Err(VerifyError::Digest { .. })
+        ));
+    }
+}

@@ -1,0 +1,28 @@
+//! Verification and resolution of webimport releases, without I/O.
+//!
+//! Bytes, limits and the current time come in as arguments; what comes out is the next step: fetch this
+//! file, at most so many bytes; store that; done. The WebAssembly module and the command line drive the
+//! same steps, so what a browser accepts is what `webimport verify` accepts.
+//!
+//! Absent on purpose: clocks, randomness, sockets, files, threads, JavaScript. Nothing here needs `Send`.
+//!
+//! The flow: [`config`] and [`resolve`] say what is asked for and whom to trust, [`workflow`] walks the
+//! TUF metadata (specification 1.0, section 5) through [`trust`], [`manifest`] reads the release that the
+//! metadata names. Only this crate makes a [`trust::Verified`].
+
+pub mod config;
+pub mod digest;
+pub mod error;
+pub mod json;
+pub mod keys;
+pub mod limits;
+pub mod manifest;
+pub mod metadata;
+pub mod names;
+pub mod path;
+pub mod resolve;
+pub mod sign;
+pub mod time;
+pub mod trust;
+pub mod url;
+pub mod workflow;

@@ -1,0 +1,45 @@
+//! Bounds on what comes from outside. All sizes are bytes.
+
+/// Bounds for one client. [`Limits::default`] has the values that the README documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// A root metadata file.
+    pub root: u64,
+    /// Root versions walked in one refresh.
+    pub root_rotations: u32,
+    /// The timestamp metadata file.
+    pub timestamp: u64,
+    /// A snapshot whose length the timestamp does not state.
+    pub snapshot: u64,
+    /// A targets file whose length the snapshot does not state.
+    pub targets: u64,
+    /// A release manifest.
+    pub manifest: u64,
+    /// Files in a release.
+    pub files: usize,
+    /// An object as transferred.
+    pub object: u64,
+    /// An object after decompression.
+    pub object_decoded: u64,
+    /// All objects of a release after decompression.
+    pub release_decoded: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const KIB: u64 = 1024;
+        const MIB: u64 = 1024 * KIB;
+        Self {
+            root: 512 * KIB,
+            root_rotations: 256,
+            timestamp: 16 * KIB,
+            snapshot: 2 * MIB,
+            targets: 8 * MIB,
+            manifest: 32 * MIB,
+            files: 200_000,
+            object: 128 * MIB,
+            object_decoded: 256 * MIB,
+            release_decoded: 1024 * MIB,
+        }
+    }
+}
