@@ -1,1 +1,23 @@
-//! The wasm module.
+//! The WebAssembly module beside Pyodide: it fetches, has `webimport-core` verify, keeps and hands over.
+//!
+//! The only room that names `web-sys` and `js-sys`. It decides nothing about trust: [`driver`] asks core for
+//! the next step and does the I/O. Bytes of objects stay in JavaScript's memory from the network or the cache
+//! to the mount; only metadata and manifests are copied into the module.
+//!
+//! | module | does |
+//! | --- | --- |
+//! | `fetch` | bounded HTTP requests (`gloo-net`) |
+//! | `store` | the cache in `IndexedDB`, or in memory |
+//! | `bytes` | hashing and decompression by the platform |
+//! | `driver` | the steps of a load |
+//! | `exports` | the border to JavaScript |
+
+#![cfg(target_arch = "wasm32")]
+
+mod bytes;
+mod driver;
+mod exports;
+mod fetch;
+mod store;
+
+pub use exports::Client;

@@ -403,6 +403,16 @@ pub enum ResolveError {
         /// What it has, for the hint.
         known: Vec<String>,
     },
+    /// The release does not have an import name that is asked for.
+    #[error("`{name}` has no module `{module}`")]
+    UnknownModule {
+        /// The release's name.
+        name: String,
+        /// The import name asked for.
+        module: String,
+        /// What it has, for the hint.
+        known: Vec<String>,
+    },
     /// The signed release is not the pinned one.
     #[error("`{name}` {version} is pinned to sha256 {pinned}, got {got}")]
     PinMismatch {
@@ -457,6 +467,7 @@ impl Coded for ResolveError {
             Self::UnknownName { .. } => "resolve.unknown_name",
             Self::UnknownVersion { .. } => "resolve.unknown_version",
             Self::UnknownChannel { .. } => "resolve.unknown_channel",
+            Self::UnknownModule { .. } => "resolve.unknown_module",
             Self::PinMismatch { .. } => "resolve.pin_mismatch",
             Self::NotPinned { .. } => "resolve.not_pinned",
             Self::Shadow { .. } => "resolve.shadow",
@@ -470,6 +481,7 @@ impl Coded for ResolveError {
             Self::UnknownName { known, .. } => listing("the repository has", known),
             Self::UnknownVersion { known, .. } => listing("versions:", known),
             Self::UnknownChannel { known, .. } => listing("channels:", known),
+            Self::UnknownModule { known, .. } => listing("it has", known),
             Self::PinMismatch { .. } => {
                 "a release never changes, so the pin belongs to another version or another repository; \
                  correct the version or the sha256 of the pin"

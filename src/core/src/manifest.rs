@@ -337,6 +337,42 @@ impl Manifest {
         Ok(())
     }
 
+    /// Refuses a regular package whose name is a namespace package of a loaded release: it would hide that
+    /// release's part. `namespaces` maps the name to its owner, as for [`check_shadowing`](Self::check_shadowing).
+    ///
+    /// # Errors
+    /// [`ResolveError::Shadow`].
+    pub fn check_namespaces(
+        &self,
+        namespaces: &BTreeMap<String, String>,
+        allowed: &[String],
+    ) -> Result<(), ResolveError> {
+        let regular = namespaces
+            .iter()
+            .filter(|(name, _)| !self.namespaces.contains(name))
+            .map(|(name, owner)| (name.clone(), owner.clone()))
+            .collect();
+        self.check_shadowing(&regular, allowed)
+    }
+
+    /// Refuses to stand in for a top-level import name that the release does not have.
+    ///
+    /// # Errors
+    /// [`ResolveError::UnknownModule`].
+    pub fn check_modules(&self, asked: &[String]) -> Result<(), ResolveError> {
+        for module in asked {
+            let top = module.split('.').next().unwrap_or_default();
+            if !self.modules.iter().any(|own| own == top) {
+                return Err(ResolveError::UnknownModule {
+                    name: self.name.to_string(),
+                    module: module.clone(),
+                    known: self.modules.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses an interpreter that `requires_python` leaves out. A specifier that does not parse leaves none
     /// out: `METADATA` in the wild holds some, and pip reads them the same way.
     ///

@@ -1,0 +1,129 @@
+//! Hashing and decompression by the platform, on bytes that stay in JavaScript's memory.
+
+use js_sys::{Reflect, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{ReadableStream, ReadableStreamDefaultReader, ReadableWritablePair, Response};
+use webimport_core::digest::Sha256Digest;
+use webimport_core::error::VerifyError;
+use webimport_core::manifest::{Encoding, ObjectEntry};
+
+#[wasm_bindgen]
+extern "C" {
+    // Looked up on the global object, as pages, workers and Node have it in different classes. Missing in
+    // insecure contexts, which `catch` turns into an error.
+    #[wasm_bindgen(js_namespace = ["crypto", "subtle"], js_name = digest, catch)]
+    async fn subtle_digest(algorithm: &str, bytes: &Uint8Array) -> Result<JsValue, JsValue>;
+
+    // `web-sys` has it behind a compiler flag. It has the two properties of a `ReadableWritablePair`.
+    #[wasm_bindgen(extends = ReadableWritablePair)]
+    type DecompressionStream;
+    #[wasm_bindgen(constructor, catch)]
+    fn new(format: &str) -> Result<DecompressionStream, JsValue>;
+}
+
+/// The SHA-256 of `bytes`.
+pub(crate) async fn sha256(bytes: &Uint8Array) -> Sha256Digest {
+    if let Ok(buffer) = subtle_digest("SHA-256", bytes).await
+        && let Ok(raw) = Uint8Array::new(&buffer).to_vec().try_into()
+    {
+        return Sha256Digest::from_raw(raw);
+    }
+    Sha256Digest::of(&bytes.to_vec())
+}
+
+/// Checks `bytes` against what the manifest says of the object as transferred.
+pub(crate) async fn check_object(
+    object: &ObjectEntry,
+    bytes: &Uint8Array,
+) -> Result<(), VerifyError> {
+    object
+        .expected()
+        .check(u64::from(bytes.length()), sha256(bytes).await)
+}
+
+/// Undoes an object's encoding. `bytes` are verified; the size of what comes out is held to what the manifest
+/// says all the same, so that nothing is allocated that was not announced.
+pub(crate) async fn decode(
+    object: &ObjectEntry,
+    bytes: Uint8Array,
+) -> Result<Uint8Array, VerifyError> {
+    if object.encoding == Encoding::Identity {
+        return Ok(bytes);
+    }
+    let malformed = |reason: String| VerifyError::Malformed {
+        subject: object.path(),
+        reason,
+    };
+    let failed =
+        |error: JsValue| malformed(format!("it cannot be decompressed: {}", describe(&error)));
+    let size = u32::try_from(object.decoded_size).map_err(|_| VerifyError::TooLarge {
+        subject: object.path(),
+        limit: u64::from(u32::MAX),
+    })?;
+
+    let stream = Response::new_with_opt_js_u8_array(Some(&bytes))
+        .map_err(failed)?
+        .body()
+        .ok_or_else(|| malformed("it is empty".into()))?;
+    let inflate = DecompressionStream::new("gzip").map_err(failed)?;
+    let mut reader = Chunks::new(&stream.pipe_through(&inflate)).map_err(failed)?;
+
+    let decoded = Uint8Array::new_with_length(size);
+    let mut filled = 0;
+    while let Some(chunk) = reader.next().await.map_err(failed)? {
+        if chunk.length() > size - filled {
+            reader.cancel();
+            return Err(VerifyError::TooLarge {
+                subject: object.path(),
+                limit: object.decoded_size,
+            });
+        }
+        decoded.set(&chunk, filled);
+        filled += chunk.length();
+    }
+    if filled < size {
+        return Err(malformed(format!(
+            "expected {size} bytes after decompression, got {filled}"
+        )));
+    }
+    Ok(decoded)
+}
+
+/// The chunks of a byte stream.
+pub(crate) struct Chunks(ReadableStreamDefaultReader);
+
+impl Chunks {
+    pub(crate) fn new(stream: &ReadableStream) -> Result<Self, JsValue> {
+        stream
+            .get_reader()
+            .dyn_into()
+            .map(Self)
+            .map_err(JsValue::from)
+    }
+
+    /// `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Uint8Array>, JsValue> {
+        let result = JsFuture::from(self.0.read()).await?;
+        if Reflect::get(&result, &"done".into())?.is_truthy() {
+            return Ok(None);
+        }
+        Reflect::get(&result, &"value".into())?.dyn_into().map(Some)
+    }
+
+    /// Nobody reads on. What the platform says to that does not matter any more.
+    pub(crate) fn cancel(&self) {
+        let _ = self.0.cancel();
+    }
+}
+
+/// What a thrown value says, for messages; bounded, as a server can have a hand in it.
+pub(crate) fn describe(error: &JsValue) -> String {
+    let text = Reflect::get(error, &"message".into())
+        .ok()
+        .and_then(|message| message.as_string())
+        .filter(|message| !message.is_empty())
+        .or_else(|| error.as_string())
+        .unwrap_or_else(|| "no reason given".to_owned());
+    text.chars().take(300).collect()
+}

@@ -1,0 +1,691 @@
+//! The steps of a load, in order: resolve, refresh the metadata, read the manifest, fetch the objects.
+//!
+//! Core says what to fetch and judges what came; this module fetches, keeps, and tries the next mirror. The
+//! cache is read first and hashed like everything else. What a failed load has fetched and verified stays in
+//! the cache; nothing of it reaches Python.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use futures_util::future::try_join;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use js_sys::Uint8Array;
+use serde::{Deserialize, Serialize};
+use webimport_core::config::Config;
+use webimport_core::digest::{Expected, Sha256Digest};
+use webimport_core::error::{Coded, Error, FetchError, ResolveError, StoreError};
+use webimport_core::keys::KeyId;
+use webimport_core::limits::Limits;
+use webimport_core::manifest::{Distribution, Manifest, ObjectEntry};
+use webimport_core::names::CacheTag;
+use webimport_core::resolve::{Offline, Options, Resolution};
+use webimport_core::time::UnixTime;
+use webimport_core::trust::{Expiry, ReleaseTarget, Verified};
+use webimport_core::url::RepositoryUrl;
+use webimport_core::workflow::{Absence, CachedMetadata, Refresh, Refreshed, RootTrust, Step};
+
+use crate::bytes;
+use crate::fetch::{Freshness, Retry, Size, Traffic, fetch};
+use crate::store::Store;
+
+/// Objects that are fetched at once. Browsers open six connections to a host over HTTP/1.1.
+const PARALLEL: usize = 6;
+
+/// What a call of `loadRelease` asks for.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Request {
+    url: String,
+    #[serde(default)]
+    options: Options,
+    python: Python,
+    /// Top-level import names that something has, and who.
+    #[serde(default)]
+    occupied: BTreeMap<String, String>,
+    /// Namespace packages of loaded releases, and whose: shared with namespace packages alone.
+    #[serde(default)]
+    namespaces: BTreeMap<String, String>,
+    /// Manifest digests of the releases that this interpreter has mounted.
+    #[serde(default)]
+    loaded: BTreeSet<Sha256Digest>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Python {
+    tag: CacheTag,
+    version: String,
+}
+
+/// A verified release, ready to be mounted.
+pub(crate) struct Prepared {
+    pub(crate) description: Description,
+    pub(crate) paths: Vec<String>,
+    /// Three numbers for each path: buffer, offset and size in bytes.
+    pub(crate) spans: Vec<u32>,
+    pub(crate) buffers: Vec<Uint8Array>,
+}
+
+/// What the caller learns of a loaded release.
+#[derive(Debug, Serialize)]
+pub(crate) struct Description {
+    name: String,
+    version: String,
+    sha256: Sha256Digest,
+    pub(crate) path: String,
+    modules: Vec<String>,
+    namespaces: Vec<String>,
+    distributions: Vec<Distribution>,
+    requires: Vec<String>,
+    requires_python: Option<String>,
+    repository: String,
+    bytecode: Option<CacheTag>,
+    already: bool,
+    trust: TrustDescription,
+    network: Network,
+    cache: Cache,
+    storage: &'static str,
+    offline: bool,
+    warnings: Vec<Warning>,
+}
+
+#[derive(Debug, Serialize)]
+struct TrustDescription {
+    how: &'static str,
+    root: String,
+    first_use: bool,
+    keyids: Vec<KeyId>,
+    expires: Option<UnixTime>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Network {
+    files: usize,
+    bytes: u64,
+    requests: u32,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Cache {
+    files: usize,
+    bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Warning {
+    code: &'static str,
+    message: String,
+    hint: String,
+}
+
+impl Warning {
+    fn of(error: &dyn Coded) -> Self {
+        Self {
+            code: error.code(),
+            message: error.to_string(),
+            hint: error.hint(),
+        }
+    }
+}
+
+/// How far a load is.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Progress<'a> {
+    release: &'a str,
+    phase: &'static str,
+    bytes_done: u64,
+    bytes_total: u64,
+    files_done: usize,
+    files_total: usize,
+    cached: bool,
+}
+
+/// Everything that a load needs and does not change.
+pub(crate) struct Driver {
+    store: Rc<Store>,
+    config: Config,
+    limits: Limits,
+    now: UnixTime,
+}
+
+/// The release that a load is about, and how it is known.
+struct Found {
+    target: ReleaseTarget,
+    manifest: Verified<Manifest>,
+    trust: TrustDescription,
+    offline: bool,
+}
+
+/// One load under way.
+struct Load<'a> {
+    driver: &'a Driver,
+    resolution: Resolution,
+    offline: Option<Offline>,
+    traffic: Traffic,
+    warnings: RefCell<Vec<Warning>>,
+    on_progress: &'a dyn Fn(&Progress<'_>),
+}
+
+impl Driver {
+    pub(crate) fn new(store: Rc<Store>, config: Config, now: UnixTime) -> Self {
+        Self {
+            store,
+            config,
+            limits: Limits::default(),
+            now,
+        }
+    }
+
+    /// Loads a release up to the point where Python can have it.
+    pub(crate) async fn load(
+        &self,
+        request: Request,
+        on_progress: &dyn Fn(&Progress<'_>),
+    ) -> Result<Prepared, Error> {
+        let resolution = Resolution::of(&request.url, &request.options, &self.config)?;
+        let load = Load {
+            driver: self,
+            offline: request.options.offline,
+            resolution,
+            traffic: Traffic::default(),
+            warnings: RefCell::default(),
+            on_progress,
+        };
+        load.run(request).await
+    }
+}
+
+impl Load<'_> {
+    async fn run(self, request: Request) -> Result<Prepared, Error> {
+        let found = self.find().await?;
+        let manifest = &found.manifest;
+        manifest.check_python(&request.python.version)?;
+        manifest.check_shadowing(&request.occupied, &request.options.allow_shadow)?;
+        manifest.check_namespaces(&request.namespaces, &request.options.allow_shadow)?;
+        manifest.check_modules(request.options.modules.as_deref().unwrap_or_default())?;
+
+        let already = request.loaded.contains(&found.target.sha256);
+        let tag = &request.python.tag;
+        let (mut network, mut cache) = (Network::default(), Cache::default());
+        let (mut paths, mut spans, mut buffers) = (Vec::new(), Vec::new(), Vec::new());
+        if !already {
+            let wanted = manifest.needed_objects(tag);
+            let objects = self.objects(manifest, &wanted).await?;
+            let mut buffer_of = BTreeMap::new();
+            for (index, object) in wanted.iter().zip(objects) {
+                buffer_of.insert(*index, buffers.len());
+                let files = manifest
+                    .files
+                    .iter()
+                    .filter(|file| file.object == *index)
+                    .count();
+                match object.origin {
+                    Origin::Network => network.files += files,
+                    Origin::Cache => {
+                        cache.files += files;
+                        cache.bytes += manifest.objects[*index].size;
+                    }
+                }
+                buffers.push(object.bytes);
+            }
+            for file in &manifest.files {
+                if let Some(buffer) = buffer_of.get(&file.object) {
+                    paths.push(file.path.clone());
+                    // All three are below 4 GiB by the limits that the manifest was checked against.
+                    let span = [*buffer as u64, file.offset, file.size];
+                    spans.extend(span.map(|number| u32::try_from(number).unwrap_or(u32::MAX)));
+                }
+            }
+        }
+        network.bytes = self.traffic.bytes.get();
+        network.requests = self.traffic.requests.get();
+        if let Some(trouble) = self.driver.store.trouble() {
+            self.warn(&trouble);
+        }
+
+        let Found {
+            target,
+            manifest,
+            trust,
+            offline,
+        } = found;
+        let manifest = manifest.into_inner();
+        let description = Description {
+            path: manifest.mount_path(target.sha256),
+            bytecode: manifest.has_bytecode(tag).then(|| tag.clone()),
+            name: manifest.name.to_string(),
+            version: manifest.version.to_string(),
+            sha256: target.sha256,
+            modules: manifest.modules,
+            namespaces: manifest.namespaces,
+            distributions: manifest.distributions,
+            requires: manifest.requires,
+            requires_python: manifest.requires_python,
+            repository: self.resolution.repository.to_string(),
+            already,
+            trust,
+            network,
+            cache,
+            storage: self.driver.store.kind(),
+            offline,
+            warnings: self.warnings.take(),
+        };
+        Ok(Prepared {
+            description,
+            paths,
+            spans,
+            buffers,
+        })
+    }
+
+    /// The release: by its pin alone if the cache has it, else through the repository's metadata.
+    async fn find(&self) -> Result<Found, Error> {
+        if let Some(found) = self.find_pinned().await? {
+            return Ok(found);
+        }
+        self.progress("metadata", 0, 0, 0, 0, false);
+        let (refreshed, offline) = self.refresh().await?;
+        let target = self.resolution.find(&refreshed.repository)?;
+        self.progress("manifest", 0, target.length, 0, 0, offline);
+        let manifest = self.manifest(&target, offline).await?;
+        let trust = TrustDescription {
+            how: "chain",
+            root: format!("sha256:{}", refreshed.pin),
+            first_use: self.resolution.root == RootTrust::FirstUse,
+            keyids: refreshed.repository.signers().to_vec(),
+            expires: Some(refreshed.repository.expires()),
+        };
+        Ok(Found {
+            target,
+            manifest,
+            trust,
+            offline,
+        })
+    }
+
+    /// A release whose manifest is pinned and cached needs no metadata: the pin says more than a signature
+    /// could. No request is made.
+    async fn find_pinned(&self) -> Result<Option<Found>, Error> {
+        let (Some(sha256), RootTrust::Pin(root)) = (self.resolution.sha256, self.resolution.root)
+        else {
+            return Ok(None);
+        };
+        let store = &self.driver.store;
+        let Some(cached) = store.object(sha256).await else {
+            return Ok(None);
+        };
+        let Resolution { name, .. } = &self.resolution;
+        let subject = format!("the manifest of {name}");
+        let expected = Expected {
+            subject: subject.clone(),
+            length: None,
+            sha256,
+        };
+        let bytes = cached.to_vec();
+        if expected.check_bytes(&bytes).is_err() {
+            store.drop_object(sha256).await;
+            self.warn(&StoreError::Damaged { subject });
+            return Ok(None);
+        }
+        let manifest = Manifest::parse(
+            &bytes,
+            &expected,
+            name,
+            self.resolution.version(),
+            &self.driver.limits,
+        )?;
+        let target = ReleaseTarget {
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            path: subject,
+            length: bytes.len() as u64,
+            sha256,
+        };
+        let trust = TrustDescription {
+            how: "pin",
+            root: format!("sha256:{root}"),
+            first_use: false,
+            keyids: Vec::new(),
+            expires: None,
+        };
+        Ok(Some(Found {
+            target,
+            manifest,
+            trust,
+            offline: self.offline.is_some(),
+        }))
+    }
+
+    /// The repository's state now, or as it was last verified if no server answers; true in that case.
+    async fn refresh(&self) -> Result<(Refreshed, bool), Error> {
+        let store = &self.driver.store;
+        let repository = self.resolution.repository.as_str();
+        let known = match self.resolution.root {
+            RootTrust::Pin(pin) => Some(pin),
+            RootTrust::FirstUse => store.first_use(repository).await,
+        };
+        let cached = match known {
+            Some(pin) => store.metadata(pin).await,
+            None => CachedMetadata::default(),
+        };
+        let root = known.map_or(RootTrust::FirstUse, RootTrust::Pin);
+        let start = Refresh::new(
+            root,
+            repository,
+            cached,
+            self.driver.now,
+            self.driver.limits.clone(),
+        );
+
+        match self.offline {
+            Some(Offline::Only) => return Ok((start.offline(Expiry::Refuse)?, true)),
+            Some(Offline::Stale) => return Ok((start.offline(Expiry::AcceptStale)?, true)),
+            None => {}
+        }
+        let retry = if start.offline(Expiry::Refuse).is_ok() {
+            Retry::Never
+        } else {
+            Retry::Twice
+        };
+        let mut first_error = None;
+        for base in &self.resolution.bases {
+            match self.refresh_from(base, start.clone(), retry).await {
+                Ok(refreshed) => {
+                    // Only now: metadata that was not verified as a whole is not kept.
+                    if refreshed.changed {
+                        store.put_metadata(refreshed.pin, &refreshed.metadata).await;
+                    }
+                    if known.is_none() {
+                        store.put_first_use(repository, refreshed.pin).await;
+                    }
+                    return Ok((refreshed, false));
+                }
+                Err(error) => {
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        // The repository's own answer decides. If it cannot be reached, what was verified before stands until
+        // it expires; if it sends what does not verify, that is not the time to look away.
+        match first_error {
+            Some(Error::Fetch(unreachable))
+                if !matches!(unreachable, FetchError::TooLarge { .. }) =>
+            {
+                match start.offline(Expiry::Refuse) {
+                    Ok(refreshed) => {
+                        self.warn(&unreachable);
+                        Ok((refreshed, true))
+                    }
+                    Err(Error::Resolve(ResolveError::Offline { .. })) => Err(unreachable.into()),
+                    Err(error) => Err(error),
+                }
+            }
+            Some(error) => Err(error),
+            None => Err(ResolveError::Offline {
+                subject: repository.to_owned(),
+            }
+            .into()),
+        }
+    }
+
+    async fn refresh_from(
+        &self,
+        base: &RepositoryUrl,
+        mut refresh: Refresh,
+        retry: Retry,
+    ) -> Result<Refreshed, Error> {
+        while let Step::Fetch(step) = refresh.step()? {
+            let url = base.join(&step.path);
+            let size = Size::AtMost(step.limit);
+            let answer = fetch(
+                &url,
+                size,
+                Freshness::Current,
+                retry,
+                &self.traffic,
+                &|_| {},
+            )
+            .await;
+            let file = match (answer, step.absence) {
+                (Ok(bytes), _) => Some(bytes.to_vec()),
+                (Err(FetchError::NotFound { .. }), Absence::Expected) => None,
+                (Err(error), _) => return Err(error.into()),
+            };
+            refresh.supply(file)?;
+        }
+        refresh.finish()
+    }
+
+    async fn manifest(
+        &self,
+        target: &ReleaseTarget,
+        offline: bool,
+    ) -> Result<Verified<Manifest>, Error> {
+        let Driver { store, limits, .. } = self.driver;
+        let expected = target.expected();
+        let parse = |bytes: &[u8]| {
+            Manifest::parse(
+                bytes,
+                &expected,
+                &target.name,
+                Some(&target.version),
+                limits,
+            )
+        };
+        if let Some(cached) = store.object(target.sha256).await {
+            let bytes = cached.to_vec();
+            if expected.check_bytes(&bytes).is_ok() {
+                return Ok(parse(&bytes)?);
+            }
+            store.drop_object(target.sha256).await;
+            self.warn(&StoreError::Damaged {
+                subject: target.path.clone(),
+            });
+        }
+        if offline {
+            let subject = format!("{} {}", target.name, target.version);
+            return Err(ResolveError::Offline { subject }.into());
+        }
+        let size = if target.length > limits.manifest {
+            Size::AtMost(limits.manifest)
+        } else {
+            Size::Exactly(target.length)
+        };
+        let manifest = RefCell::new(None);
+        let bytes = self
+            .fetch_any(&target.path, size, &|_| {}, async |bytes: &Uint8Array| {
+                *manifest.borrow_mut() = Some(parse(&bytes.to_vec())?);
+                Ok(())
+            })
+            .await?;
+        store.put_object(target.sha256, &bytes).await;
+        manifest.into_inner().ok_or_else(|| {
+            ResolveError::Offline {
+                subject: target.path.clone(),
+            }
+            .into()
+        })
+    }
+
+    /// All wanted objects, decoded, in order.
+    async fn objects(&self, manifest: &Manifest, wanted: &[usize]) -> Result<Vec<Object>, Error> {
+        let files_of = |index: usize| {
+            manifest
+                .files
+                .iter()
+                .filter(|file| file.object == index)
+                .count()
+        };
+        let bytes_total = wanted
+            .iter()
+            .map(|index| manifest.objects[*index].size)
+            .sum();
+        let files_total = wanted.iter().map(|index| files_of(*index)).sum();
+        let (bytes_done, files_done, cached) = (Cell::new(0_u64), Cell::new(0), Cell::new(true));
+        let report = || {
+            self.progress(
+                "objects",
+                bytes_done.get(),
+                bytes_total,
+                files_done.get(),
+                files_total,
+                cached.get(),
+            );
+        };
+        let on_bytes = |length: i64| {
+            cached.set(false);
+            bytes_done.set(bytes_done.get().saturating_add_signed(length));
+            report();
+        };
+        report();
+        let objects = stream::iter(wanted)
+            .map(|index| {
+                let entry = &manifest.objects[*index];
+                let on_bytes = &on_bytes;
+                let (bytes_done, files_done, report) = (&bytes_done, &files_done, &report);
+                async move {
+                    let object = self.object(entry, on_bytes).await?;
+                    if object.origin == Origin::Cache {
+                        bytes_done.set(bytes_done.get() + entry.size);
+                    }
+                    files_done.set(files_done.get() + files_of(*index));
+                    report();
+                    Ok::<_, Error>(object)
+                }
+            })
+            .buffered(PARALLEL)
+            .try_collect()
+            .await?;
+        self.progress(
+            "mount",
+            bytes_done.get(),
+            bytes_total,
+            files_total,
+            files_total,
+            cached.get(),
+        );
+        Ok(objects)
+    }
+
+    async fn object(&self, entry: &ObjectEntry, on_bytes: &dyn Fn(i64)) -> Result<Object, Error> {
+        let store = &self.driver.store;
+        if let Some(stored) = store.object(entry.sha256).await {
+            if bytes::check_object(entry, &stored).await.is_ok() {
+                let bytes = bytes::decode(entry, stored).await?;
+                return Ok(Object {
+                    bytes,
+                    origin: Origin::Cache,
+                });
+            }
+            store.drop_object(entry.sha256).await;
+            self.warn(&StoreError::Damaged {
+                subject: entry.path(),
+            });
+        }
+        if self.offline.is_some() {
+            return Err(ResolveError::Offline {
+                subject: entry.path(),
+            }
+            .into());
+        }
+        let fetched = self
+            .fetch_any(
+                &entry.path(),
+                Size::Exactly(entry.size),
+                on_bytes,
+                async |bytes: &Uint8Array| Ok(bytes::check_object(entry, bytes).await?),
+            )
+            .await?;
+        let store = async {
+            store.put_object(entry.sha256, &fetched).await;
+            Ok(())
+        };
+        let decode = async { Ok::<_, Error>(bytes::decode(entry, fetched.clone()).await?) };
+        let (bytes, ()) = try_join(decode, store).await?;
+        Ok(Object {
+            bytes,
+            origin: Origin::Network,
+        })
+    }
+
+    /// A content-addressed file from the first base that has the right bytes. The first base's error is the
+    /// one that is reported.
+    async fn fetch_any(
+        &self,
+        path: &str,
+        size: Size,
+        on_bytes: &dyn Fn(i64),
+        check: impl AsyncFn(&Uint8Array) -> Result<(), Error>,
+    ) -> Result<Uint8Array, Error> {
+        let mut first_error = None;
+        for base in &self.resolution.bases {
+            let url = base.join(path);
+            let fetched = fetch(
+                &url,
+                size,
+                Freshness::Immutable,
+                Retry::Twice,
+                &self.traffic,
+                on_bytes,
+            )
+            .await;
+            let error = match fetched {
+                Ok(bytes) => match check(&bytes).await {
+                    Ok(()) => return Ok(bytes),
+                    Err(error) => {
+                        on_bytes(-i64::from(bytes.length()));
+                        error
+                    }
+                },
+                Err(error) => error.into(),
+            };
+            first_error.get_or_insert(error);
+        }
+        Err(first_error.unwrap_or_else(|| {
+            ResolveError::Offline {
+                subject: path.to_owned(),
+            }
+            .into()
+        }))
+    }
+
+    fn warn(&self, error: &dyn Coded) {
+        self.warnings.borrow_mut().push(Warning::of(error));
+    }
+
+    fn progress(
+        &self,
+        phase: &'static str,
+        bytes_done: u64,
+        bytes_total: u64,
+        files_done: usize,
+        files_total: usize,
+        cached: bool,
+    ) {
+        let release = match &self.resolution.selector {
+            Some(selector) => format!("{}@{selector}", self.resolution.name),
+            None => self.resolution.name.to_string(),
+        };
+        (self.on_progress)(&Progress {
+            release: &release,
+            phase,
+            bytes_done,
+            bytes_total,
+            files_done,
+            files_total,
+            cached,
+        });
+    }
+}
+
+/// A verified and decoded object.
+struct Object {
+    bytes: Uint8Array,
+    origin: Origin,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Network,
+    Cache,
+}

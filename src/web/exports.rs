@@ -1,0 +1,220 @@
+//! The border to JavaScript.
+//!
+//! Structured values cross as JSON text, bytes as `Uint8Array`. A failure is thrown as a plain object
+//! `{code, message, hint}`, of which the facade makes an `Error`.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use js_sys::{Array, Date, Function, Uint8Array, Uint32Array};
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::prelude::*;
+use webimport_core::config::{self, Config, Layer, Loaded};
+use webimport_core::digest::Sha256Digest;
+use webimport_core::error::{Coded, ConfigError};
+use webimport_core::time::UnixTime;
+
+use crate::bytes;
+use crate::driver::{self, Driver, Progress};
+use crate::store::Store;
+
+/// One page's or worker's client: configuration and cache.
+#[wasm_bindgen]
+pub struct Client {
+    store: Rc<Store>,
+    /// From far to near: page, notebook, call.
+    layers: RefCell<[Config; 3]>,
+}
+
+/// A verified release, ready to be mounted.
+#[wasm_bindgen(getter_with_clone)]
+pub struct Prepared {
+    /// JSON text.
+    #[wasm_bindgen(readonly)]
+    pub description: String,
+    /// The directory of the mount.
+    #[wasm_bindgen(readonly)]
+    pub path: String,
+    /// Relative file paths, `string[]`.
+    #[wasm_bindgen(readonly)]
+    pub paths: Array,
+    /// For each path: buffer, offset and size in bytes.
+    #[wasm_bindgen(readonly)]
+    pub spans: Uint32Array,
+    /// `Uint8Array[]`.
+    #[wasm_bindgen(readonly)]
+    pub buffers: Array,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    code: &'a str,
+    message: String,
+    hint: String,
+}
+
+fn failure(error: &dyn Coded) -> JsValue {
+    thrown(error.code(), error.to_string(), error.hint())
+}
+
+fn thrown(code: &str, message: String, hint: String) -> JsValue {
+    serde_wasm_bindgen::to_value(&Failure {
+        code,
+        message,
+        hint,
+    })
+    .unwrap_or_else(|_| code.into())
+}
+
+/// The facade speaks to this module, not people: what does not parse here is a fault of this project.
+fn bug(error: &serde_json::Error) -> JsValue {
+    let hint = "please report this with the call that led to it".into();
+    thrown(
+        "internal.bug",
+        format!("the module was called wrongly: {error}"),
+        hint,
+    )
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String, JsValue> {
+    serde_json::to_string(value).map_err(|error| bug(&error))
+}
+
+#[wasm_bindgen]
+impl Client {
+    /// Opens nothing yet.
+    #[wasm_bindgen(constructor)]
+    #[expect(
+        clippy::new_without_default,
+        reason = "the constructor is JavaScript's"
+    )]
+    pub fn new() -> Self {
+        Self {
+            store: Rc::new(Store::new()),
+            layers: RefCell::default(),
+        }
+    }
+
+    /// Replaces the configuration of `layer` (`page`, `notebook` or `call`) by JSON text.
+    pub fn configure(&self, layer: &str, text: &str) -> Result<(), JsValue> {
+        let layer = Layer::from_name(layer).ok_or_else(|| {
+            failure(&ConfigError::Invalid {
+                key: "layer".into(),
+                layer: "call".into(),
+                reason: format!("expected page, notebook or call, got `{layer}`"),
+            })
+        })?;
+        let config = Config::parse(text, layer).map_err(|error| failure(&error))?;
+        self.layers.borrow_mut()[layer as usize] = config;
+        Ok(())
+    }
+
+    /// Loads a release up to the point where it can be mounted. `on_progress` gets JSON text.
+    pub async fn load(
+        &self,
+        request: String,
+        on_progress: Option<Function>,
+    ) -> Result<Prepared, JsValue> {
+        let request: driver::Request = serde_json::from_str(&request).map_err(|error| {
+            failure(&ConfigError::Invalid {
+                key: "options".into(),
+                layer: "call".into(),
+                reason: error.to_string(),
+            })
+        })?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "saturates, and milliseconds since 1970 fit"
+        )]
+        let now = UnixTime((Date::now() / 1_000.0) as i64);
+        let driver = Driver::new(Rc::clone(&self.store), self.merged(), now);
+        let report = |progress: &Progress<'_>| {
+            if let (Some(on_progress), Ok(text)) = (&on_progress, serde_json::to_string(progress)) {
+                // A listener that throws must not stop a load.
+                let _ = on_progress.call1(&JsValue::UNDEFINED, &text.into());
+            }
+        };
+        let prepared = driver
+            .load(request, &report)
+            .await
+            .map_err(|error| failure(&error))?;
+        Ok(Prepared {
+            description: json(&prepared.description)?,
+            path: prepared.description.path,
+            paths: prepared.paths.iter().map(JsValue::from).collect(),
+            spans: Uint32Array::from(prepared.spans.as_slice()),
+            buffers: prepared.buffers.iter().map(Uint8Array::clone).collect(),
+        })
+    }
+
+    /// The TOML text that pins what `loaded` lists: JSON text, `[{name, version, sha256, repository, root}]`.
+    pub fn freeze(&self, loaded: &str) -> Result<String, JsValue> {
+        #[derive(Deserialize)]
+        struct Entry {
+            name: String,
+            version: String,
+            sha256: Sha256Digest,
+            repository: String,
+            root: String,
+        }
+        let entries: Vec<Entry> = serde_json::from_str(loaded).map_err(|error| bug(&error))?;
+        let loaded: Option<Vec<Loaded>> = entries
+            .into_iter()
+            .map(|entry| {
+                Some(Loaded {
+                    name: entry.name.parse().ok()?,
+                    version: entry.version.parse().ok()?,
+                    sha256: entry.sha256,
+                    repository: entry.repository.parse().ok()?,
+                    root: config::parse_root_pin(&entry.root)?,
+                })
+            })
+            .collect();
+        let loaded = loaded
+            .ok_or_else(|| bug(&serde::de::Error::custom("a loaded release is malformed")))?;
+        Ok(config::freeze(&loaded, &self.merged()))
+    }
+
+    /// What the cache holds: JSON text `{storage, objects, bytes, repositories}`.
+    #[wasm_bindgen(js_name = cacheInfo)]
+    pub async fn cache_info(&self) -> Result<String, JsValue> {
+        json(&self.store.info().await)
+    }
+
+    /// Empties the cache.
+    #[wasm_bindgen(js_name = cacheClear)]
+    pub async fn cache_clear(&self) -> Result<(), JsValue> {
+        self.store.clear().await.map_err(|error| failure(&error))
+    }
+
+    /// Hashes every object and drops what is damaged: JSON text `{checked, dropped}`.
+    #[wasm_bindgen(js_name = cacheVerify)]
+    pub async fn cache_verify(&self) -> Result<String, JsValue> {
+        #[derive(Serialize)]
+        struct Report {
+            checked: usize,
+            dropped: Vec<Sha256Digest>,
+        }
+        let mut report = Report {
+            checked: 0,
+            dropped: Vec::new(),
+        };
+        for sha256 in self.store.objects().await {
+            report.checked += 1;
+            let intact = match self.store.object(sha256).await {
+                Some(stored) => bytes::sha256(&stored).await == sha256,
+                None => false,
+            };
+            if !intact {
+                self.store.drop_object(sha256).await;
+                report.dropped.push(sha256);
+            }
+        }
+        json(&report)
+    }
+
+    fn merged(&self) -> Config {
+        let [page, notebook, call] = &*self.layers.borrow();
+        page.clone().overlaid(notebook).overlaid(call)
+    }
+}

@@ -1,0 +1,427 @@
+//! The cache: `IndexedDB`, or memory where the browser has none for this page.
+//!
+//! Nothing here is trusted. The readers hash every object and verify every metadata file again; a record that
+//! does not pass is dropped. No transaction is held over anything but `IndexedDB`'s own requests: it would
+//! commit by itself.
+//!
+//! | object store | key | value |
+//! | --- | --- | --- |
+//! | `objects` | digest, hex | the bytes as transferred, `Uint8Array` |
+//! | `sizes` | digest, hex | their number, so that a sum needs no bytes |
+//! | `metadata` | root pin, hex | all metadata files of one repository, one record: `{roots, timestamp, snapshot, targets}` |
+//! | `first_use` | repository URL | the root pin that was trusted on first use, hex |
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use futures_util::lock::Mutex;
+use idb::{Database, DatabaseEvent as _, Factory, ObjectStoreParams, TransactionMode};
+use js_sys::{Array, Object, Reflect, Uint8Array};
+use wasm_bindgen::prelude::*;
+use web_sys::IdbDatabase;
+use webimport_core::digest::Sha256Digest;
+use webimport_core::error::StoreError;
+use webimport_core::workflow::CachedMetadata;
+
+const NAME: &str = "webimport";
+const VERSION: u32 = 1;
+const OBJECTS: &str = "objects";
+const SIZES: &str = "sizes";
+const METADATA: &str = "metadata";
+const FIRST_USE: &str = "first_use";
+
+/// The cache of one page.
+pub(crate) struct Store {
+    /// Locked while it is being opened, so that a second reader waits for the first one's answer.
+    database: Mutex<Connection>,
+    /// What the database could not take, for the life of the page.
+    memory: Memory,
+    trouble: RefCell<Option<StoreError>>,
+}
+
+enum Connection {
+    NotTried,
+    Open(Rc<Database>),
+    Refused,
+}
+
+#[derive(Default)]
+struct Memory {
+    objects: RefCell<HashMap<Sha256Digest, Uint8Array>>,
+    metadata: RefCell<HashMap<Sha256Digest, CachedMetadata>>,
+    first_use: RefCell<HashMap<String, Sha256Digest>>,
+}
+
+/// What the cache holds.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Info {
+    storage: &'static str,
+    objects: usize,
+    bytes: u64,
+    repositories: usize,
+}
+
+impl Store {
+    pub(crate) fn new() -> Self {
+        Self {
+            database: Mutex::new(Connection::NotTried),
+            memory: Memory::default(),
+            trouble: RefCell::new(None),
+        }
+    }
+
+    /// `indexeddb` or `memory`: where the next record goes.
+    pub(crate) fn kind(&self) -> &'static str {
+        if self.trouble.borrow().is_none() {
+            "indexeddb"
+        } else {
+            "memory"
+        }
+    }
+
+    /// Why the database is not, or not wholly, in use.
+    pub(crate) fn trouble(&self) -> Option<StoreError> {
+        self.trouble.borrow().clone()
+    }
+
+    /// The bytes stored under a digest, unchecked.
+    pub(crate) async fn object(&self, sha256: Sha256Digest) -> Option<Uint8Array> {
+        let kept = self.memory.objects.borrow().get(&sha256).cloned();
+        if kept.is_some() {
+            return kept;
+        }
+        self.read(OBJECTS, &sha256.to_string())
+            .await?
+            .dyn_into()
+            .ok()
+    }
+
+    /// Keeps verified bytes under their digest.
+    pub(crate) async fn put_object(&self, sha256: Sha256Digest, bytes: &Uint8Array) {
+        let key = JsValue::from(sha256.to_string());
+        let size = JsValue::from(bytes.length());
+        if !self
+            .write(&[
+                (OBJECTS, &key, Some(bytes.as_ref())),
+                (SIZES, &key, Some(&size)),
+            ])
+            .await
+        {
+            self.memory
+                .objects
+                .borrow_mut()
+                .insert(sha256, bytes.clone());
+        }
+    }
+
+    /// Forgets a record that is not what its key says.
+    pub(crate) async fn drop_object(&self, sha256: Sha256Digest) {
+        self.memory.objects.borrow_mut().remove(&sha256);
+        let key = JsValue::from(sha256.to_string());
+        self.write(&[(OBJECTS, &key, None), (SIZES, &key, None)])
+            .await;
+    }
+
+    /// All metadata files kept for a root pin, unchecked; empty where there are none.
+    pub(crate) async fn metadata(&self, pin: Sha256Digest) -> CachedMetadata {
+        if let Some(kept) = self.memory.metadata.borrow().get(&pin) {
+            return kept.clone();
+        }
+        let Some(record) = self.read(METADATA, &pin.to_string()).await else {
+            return CachedMetadata::default();
+        };
+        let file = |key: &str| {
+            let value = Reflect::get(&record, &key.into()).ok()?;
+            value
+                .dyn_into::<Uint8Array>()
+                .ok()
+                .map(|bytes| bytes.to_vec())
+        };
+        let roots = Reflect::get(&record, &"roots".into())
+            .ok()
+            .and_then(|roots| roots.dyn_into::<Array>().ok())
+            .map(|roots| {
+                roots
+                    .iter()
+                    .filter_map(|root| root.dyn_into::<Uint8Array>().ok().map(|it| it.to_vec()))
+                    .collect()
+            })
+            .unwrap_or_default();
+        CachedMetadata {
+            roots,
+            timestamp: file("timestamp"),
+            snapshot: file("snapshot"),
+            targets: file("targets"),
+        }
+    }
+
+    /// Replaces all metadata of a root pin, in one record and so in one transaction.
+    pub(crate) async fn put_metadata(&self, pin: Sha256Digest, metadata: &CachedMetadata) {
+        let record = Object::new();
+        let roots: Array = metadata
+            .roots
+            .iter()
+            .map(|root| Uint8Array::from(root.as_slice()))
+            .collect();
+        let set = |key: &str, value: &JsValue| {
+            // Setting a property of a plain new object cannot fail.
+            let _ = Reflect::set(&record, &key.into(), value);
+        };
+        set("roots", &roots);
+        let files = [
+            ("timestamp", &metadata.timestamp),
+            ("snapshot", &metadata.snapshot),
+            ("targets", &metadata.targets),
+        ];
+        for (key, file) in files {
+            if let Some(bytes) = file {
+                set(key, &Uint8Array::from(bytes.as_slice()));
+            }
+        }
+        let key = JsValue::from(pin.to_string());
+        if self.write(&[(METADATA, &key, Some(&record))]).await {
+            self.memory.metadata.borrow_mut().remove(&pin);
+        } else {
+            self.memory
+                .metadata
+                .borrow_mut()
+                .insert(pin, metadata.clone());
+        }
+    }
+
+    /// The root that was trusted on first use of a repository.
+    pub(crate) async fn first_use(&self, repository: &str) -> Option<Sha256Digest> {
+        let kept = self.memory.first_use.borrow().get(repository).copied();
+        if kept.is_some() {
+            return kept;
+        }
+        self.read(FIRST_USE, repository)
+            .await?
+            .as_string()?
+            .parse()
+            .ok()
+    }
+
+    /// Remembers it.
+    pub(crate) async fn put_first_use(&self, repository: &str, pin: Sha256Digest) {
+        let (key, value) = (JsValue::from(repository), JsValue::from(pin.to_string()));
+        if !self.write(&[(FIRST_USE, &key, Some(&value))]).await {
+            self.memory
+                .first_use
+                .borrow_mut()
+                .insert(repository.to_owned(), pin);
+        }
+    }
+
+    /// Counts what is there.
+    pub(crate) async fn info(&self) -> Info {
+        let mut objects: HashMap<String, u64> = HashMap::new();
+        let mut repositories = self.keys(METADATA).await.len();
+        for key in self.keys(SIZES).await {
+            let size = self
+                .read(SIZES, &key)
+                .await
+                .and_then(|size| size.as_f64())
+                .unwrap_or(0.0);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "written from a u32"
+            )]
+            objects.insert(key, size as u64);
+        }
+        for (sha256, bytes) in &*self.memory.objects.borrow() {
+            objects.insert(sha256.to_string(), u64::from(bytes.length()));
+        }
+        repositories += self.memory.metadata.borrow().len();
+        Info {
+            storage: self.kind(),
+            objects: objects.len(),
+            bytes: objects.values().sum(),
+            repositories,
+        }
+    }
+
+    /// The digests of all objects.
+    pub(crate) async fn objects(&self) -> Vec<Sha256Digest> {
+        let mut all: Vec<_> = self
+            .keys(OBJECTS)
+            .await
+            .iter()
+            .filter_map(|key| key.parse().ok())
+            .collect();
+        all.extend(self.memory.objects.borrow().keys());
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Forgets everything but which roots were trusted on first use: forgetting those would let the next
+    /// server in.
+    pub(crate) async fn clear(&self) -> Result<(), StoreError> {
+        self.memory.objects.borrow_mut().clear();
+        self.memory.metadata.borrow_mut().clear();
+        let Some(database) = self.open().await else {
+            return Ok(());
+        };
+        let stores = [OBJECTS, SIZES, METADATA];
+        let cleared = async {
+            let transaction = database.transaction(&stores, TransactionMode::ReadWrite)?;
+            for name in stores {
+                transaction.object_store(name)?.clear()?.await?;
+            }
+            transaction.await
+        }
+        .await;
+        match cleared {
+            Ok(_) => {
+                // There is room again.
+                self.trouble.borrow_mut().take();
+                Ok(())
+            }
+            Err(error) => Err(translate(&error)),
+        }
+    }
+
+    async fn read(&self, store: &str, key: &str) -> Option<JsValue> {
+        let database = self.open().await?;
+        let value = async {
+            let transaction = database.transaction(&[store], TransactionMode::ReadOnly)?;
+            transaction
+                .object_store(store)?
+                .get(JsValue::from(key))?
+                .await
+        }
+        .await;
+        value.unwrap_or_else(|error| {
+            self.note(&error);
+            None
+        })
+    }
+
+    async fn keys(&self, store: &str) -> Vec<String> {
+        let Some(database) = self.open().await else {
+            return Vec::new();
+        };
+        let keys = async {
+            let transaction = database.transaction(&[store], TransactionMode::ReadOnly)?;
+            transaction
+                .object_store(store)?
+                .get_all_keys(None, None)?
+                .await
+        }
+        .await;
+        keys.unwrap_or_else(|error| {
+            self.note(&error);
+            Vec::new()
+        })
+        .iter()
+        .filter_map(JsValue::as_string)
+        .collect()
+    }
+
+    /// Puts or deletes records in one transaction. False if the database did not take them.
+    async fn write(&self, records: &[(&str, &JsValue, Option<&JsValue>)]) -> bool {
+        let Some(database) = self.open().await else {
+            return false;
+        };
+        let stores: Vec<&str> = records.iter().map(|(store, _, _)| *store).collect();
+        let written = async {
+            let transaction = database.transaction(&stores, TransactionMode::ReadWrite)?;
+            for (store, key, value) in records {
+                let store = transaction.object_store(store)?;
+                match value {
+                    Some(value) => {
+                        store.put(value, Some(key))?.await?;
+                    }
+                    None => store.delete((*key).clone())?.await?,
+                }
+            }
+            transaction.await
+        }
+        .await;
+        match written {
+            Ok(result) if result.is_committed() => true,
+            Ok(_) => {
+                self.fail(StoreError::Quota {
+                    reason: "the transaction was aborted".into(),
+                });
+                false
+            }
+            Err(error) => {
+                self.note(&error);
+                false
+            }
+        }
+    }
+
+    async fn open(&self) -> Option<Rc<Database>> {
+        let mut connection = self.database.lock().await;
+        if let Connection::NotTried = *connection {
+            *connection = match open().await {
+                Ok(database) => Connection::Open(Rc::new(database)),
+                Err(error) => {
+                    self.fail(StoreError::Unavailable {
+                        reason: reason(&error),
+                    });
+                    Connection::Refused
+                }
+            };
+        }
+        match &*connection {
+            Connection::Open(database) => Some(Rc::clone(database)),
+            Connection::NotTried | Connection::Refused => None,
+        }
+    }
+
+    fn note(&self, error: &idb::Error) {
+        self.fail(translate(error));
+        // Another tab may have closed the connection: the next load opens a new one.
+        if reason(error).contains("InvalidState")
+            && let Some(mut connection) = self.database.try_lock()
+        {
+            *connection = Connection::NotTried;
+        }
+    }
+
+    fn fail(&self, error: StoreError) {
+        *self.trouble.borrow_mut() = Some(error);
+    }
+}
+
+async fn open() -> Result<Database, idb::Error> {
+    let mut request = Factory::new()?.open(NAME, Some(VERSION))?;
+    request.on_upgrade_needed(|event| {
+        // A failure here aborts the upgrade, and the open request reports it.
+        if let Ok(database) = event.database() {
+            for store in [OBJECTS, SIZES, METADATA, FIRST_USE] {
+                let _ = database.create_object_store(store, ObjectStoreParams::new());
+            }
+        }
+    });
+    let mut database = request.await?;
+    // Another tab wants to delete or upgrade the database: let it.
+    database.on_version_change(|event| {
+        if let Some(database) = event
+            .target()
+            .and_then(|target| target.dyn_into::<IdbDatabase>().ok())
+        {
+            database.close();
+        }
+    });
+    Ok(database)
+}
+
+fn translate(error: &idb::Error) -> StoreError {
+    let reason = reason(error);
+    if reason.contains("QuotaExceeded") || reason.to_lowercase().contains("quota") {
+        StoreError::Quota { reason }
+    } else {
+        StoreError::Unavailable { reason }
+    }
+}
+
+fn reason(error: &idb::Error) -> String {
+    error.to_string().chars().take(300).collect()
+}
