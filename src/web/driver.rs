@@ -199,12 +199,15 @@ impl Load<'_> {
     async fn run(self, request: Request) -> Result<Prepared, Error> {
         let found = self.find().await?;
         let manifest = &found.manifest;
-        manifest.check_python(&request.python.version)?;
-        manifest.check_shadowing(&request.occupied, &request.options.allow_shadow)?;
-        manifest.check_namespaces(&request.namespaces, &request.options.allow_shadow)?;
         manifest.check_modules(request.options.modules.as_deref().unwrap_or_default())?;
-
+        // A release that is there already has its names itself.
         let already = request.loaded.contains(&found.target.sha256);
+        if !already {
+            manifest.check_python(&request.python.version)?;
+            manifest.check_shadowing(&request.occupied, &request.options.allow_shadow)?;
+            manifest.check_namespaces(&request.namespaces, &request.options.allow_shadow)?;
+        }
+
         let tag = &request.python.tag;
         let (mut network, mut cache) = (Network::default(), Cache::default());
         let (mut paths, mut spans, mut buffers) = (Vec::new(), Vec::new(), Vec::new());
