@@ -22,6 +22,15 @@ extern "C" {
     fn new(format: &str) -> Result<DecompressionStream, JsValue>;
 }
 
+#[wasm_bindgen]
+extern "C" {
+    // `web-sys` takes it that this never throws; it does for a body that a page's own `fetch` has read.
+    #[wasm_bindgen(extends = ReadableStream, js_name = ReadableStream)]
+    type ByteStream;
+    #[wasm_bindgen(method, catch, js_name = getReader)]
+    fn get_reader(this: &ByteStream) -> Result<ReadableStreamDefaultReader, JsValue>;
+}
+
 /// The SHA-256 of `bytes`.
 pub(crate) async fn sha256(bytes: &Uint8Array) -> Sha256Digest {
     if let Ok(buffer) = subtle_digest("SHA-256", bytes).await
@@ -95,11 +104,7 @@ pub(crate) struct Chunks(ReadableStreamDefaultReader);
 
 impl Chunks {
     pub(crate) fn new(stream: &ReadableStream) -> Result<Self, JsValue> {
-        stream
-            .get_reader()
-            .dyn_into()
-            .map(Self)
-            .map_err(JsValue::from)
+        stream.unchecked_ref::<ByteStream>().get_reader().map(Self)
     }
 
     /// `None` at the end.

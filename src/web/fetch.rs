@@ -30,7 +30,7 @@ extern "C" {
     // Not gloo-net's own `send`, which panics on a rejection that is not an `Error` and on a `Response` of
     // another realm; pages do replace `fetch`.
     #[wasm_bindgen(js_name = fetch, catch)]
-    fn global_fetch(request: &web_sys::Request) -> Result<Promise, JsValue>;
+    fn global_fetch(request: &web_sys::Request) -> Result<JsValue, JsValue>;
 }
 
 /// Which bytes are wanted, and how many at most.
@@ -182,9 +182,8 @@ async fn answer(
             reason: error.to_string(),
         })?;
     traffic.requests.set(traffic.requests.get() + 1);
-    let response: Response = JsFuture::from(global_fetch(&request.into())?)
-        .await?
-        .dyn_into()?;
+    let answer = Promise::resolve(&global_fetch(&request.into())?);
+    let response: Response = JsFuture::from(answer).await?.dyn_into()?;
     let owned = || url.to_owned();
     match response.status() {
         200 => {}

@@ -21,3 +21,7 @@ mod fetch;
 mod store;
 
 pub use exports::Client;
+
+#[cfg(test)]
+#[path = "../../tests/wasm/mod.rs"]
+mod tests;

@@ -1,0 +1,106 @@
+//! Hashing and decompression by the browser, on real bytes.
+
+use js_sys::Uint8Array;
+use wasm_bindgen_test::wasm_bindgen_test;
+use webimport_core::digest::Sha256Digest;
+use webimport_core::error::VerifyError;
+use webimport_core::manifest::{Encoding, ObjectEntry};
+
+use crate::bytes::{check_object, decode, sha256};
+
+/// `hello, gzip\n`, compressed by `gzip -n`.
+const GZIPPED: [u8; 32] = [
+    0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xcb, 0x48, 0xcd, 0xc9, 0xc9, 0xd7,
+    0x51, 0x48, 0xaf, 0xca, 0x2c, 0xe0, 0x02, 0x00, 0x86, 0x1f, 0x82, 0xa4, 0x0c, 0x00, 0x00, 0x00,
+];
+const PLAIN: &[u8] = b"hello, gzip\n";
+
+fn object(bytes: &[u8], encoding: Encoding, decoded_size: u64) -> ObjectEntry {
+    ObjectEntry {
+        sha256: Sha256Digest::of(bytes),
+        size: bytes.len() as u64,
+        encoding,
+        decoded_size,
+        tag: None,
+    }
+}
+
+#[wasm_bindgen_test]
+async fn the_browser_and_core_agree_on_digests() {
+    for bytes in [vec![], b"abc".to_vec(), vec![7; 100_000]] {
+        assert_eq!(
+            sha256(&Uint8Array::from(bytes.as_slice())).await,
+            Sha256Digest::of(&bytes)
+        );
+    }
+}
+
+#[wasm_bindgen_test]
+async fn an_object_passes_only_as_announced() {
+    let entry = object(b"abc", Encoding::Identity, 3);
+    assert_eq!(
+        check_object(&entry, &Uint8Array::from(&b"abc"[..])).await,
+        Ok(())
+    );
+    let changed = check_object(&entry, &Uint8Array::from(&b"abd"[..])).await;
+    assert!(matches!(changed, Err(VerifyError::Digest { .. })));
+    let longer = check_object(&entry, &Uint8Array::from(&b"abcd"[..])).await;
+    assert!(matches!(longer, Err(VerifyError::Length { .. })));
+}
+
+#[wasm_bindgen_test]
+async fn gzip_is_undone_to_the_announced_size() {
+    let bytes = Uint8Array::from(&GZIPPED[..]);
+    let entry = object(&GZIPPED, Encoding::Gzip, PLAIN.len() as u64);
+    assert_eq!(decode(&entry, bytes).await.unwrap().to_vec(), PLAIN);
+}
+
+#[wasm_bindgen_test]
+async fn identity_is_handed_on_without_a_copy() {
+    let bytes = Uint8Array::from(PLAIN);
+    let decoded = decode(
+        &object(PLAIN, Encoding::Identity, PLAIN.len() as u64),
+        bytes.clone(),
+    )
+    .await
+    .unwrap();
+    assert!(js_sys::Object::is(&bytes.buffer(), &decoded.buffer()));
+}
+
+#[wasm_bindgen_test]
+async fn rejects_more_and_fewer_bytes_than_announced() {
+    let size = PLAIN.len() as u64;
+    let bomb = decode(
+        &object(&GZIPPED, Encoding::Gzip, size - 1),
+        Uint8Array::from(&GZIPPED[..]),
+    )
+    .await;
+    assert!(
+        matches!(bomb, Err(VerifyError::TooLarge { .. })),
+        "{bomb:?}"
+    );
+    let short = decode(
+        &object(&GZIPPED, Encoding::Gzip, size + 1),
+        Uint8Array::from(&GZIPPED[..]),
+    )
+    .await;
+    assert!(
+        matches!(short, Err(VerifyError::Malformed { .. })),
+        "{short:?}"
+    );
+}
+
+#[wasm_bindgen_test]
+async fn rejects_what_is_not_gzip_or_ends_early() {
+    for bytes in [&b"not gzip at all"[..], &GZIPPED[..20], b""] {
+        let decoded = decode(
+            &object(bytes, Encoding::Gzip, PLAIN.len() as u64),
+            Uint8Array::from(bytes),
+        )
+        .await;
+        assert!(
+            matches!(decoded, Err(VerifyError::Malformed { .. })),
+            "{decoded:?}"
+        );
+    }
+}
