@@ -1,0 +1,227 @@
+"""The border to JavaScript: the only module that imports ``js``, ``pyodide`` or ``pyodide_js``.
+
+Nothing from JavaScript is kept: the host is looked up at each call, so that a Pyodide restored from a memory
+snapshot finds the new page's host. Tests under plain CPython put a host of their own in `host` and
+`running_host`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from ._errors import HostError, WebImportError, error_for
+
+
+class Host(Protocol):
+    """What the page does for this package. Text is JSON; failures are `WebImportError`."""
+
+    async def load(self, ticket: int, request: str, on_progress: Callable[[str], None] | None) -> str:
+        """Gets a release, all of it verified, and keeps it under the ticket. Returns its description."""
+
+    def mount(self, ticket: int) -> None:
+        """Puts the release under the ticket at its path."""
+
+    def discard(self, ticket: int) -> None:
+        """Drops what is or will be kept under the ticket."""
+
+    def unmount(self, path: str) -> None:
+        """Takes a release away. Does nothing when it is not there."""
+
+    def configure(self, layer: str, text: str) -> None:
+        """Replaces a layer of the config: ``page``, ``notebook`` or ``call``."""
+
+    def freeze(self, loaded: str) -> str:
+        """TOML that pins the given releases."""
+
+    async def page_config(self) -> str:
+        """The page's config, unparsed: a list of ``format``, ``source``, ``text``."""
+
+    async def cache_info(self) -> str:
+        """What the cache holds."""
+
+    async def cache_clear(self) -> None:
+        """Empties the cache."""
+
+    async def cache_verify(self) -> str:
+        """Hashes the cache."""
+
+    def announce(self, event: str, text: str) -> None:
+        """Tells the page's listeners: ``progress``, ``loaded``, ``unloaded``, ``warning``."""
+
+
+def running_host() -> Host | None:
+    """The host, if there is one already."""
+    if sys.platform != "emscripten":
+        return None
+    import pyodide_js
+
+    return PyodideHost() if hasattr(pyodide_js, "_webimport") else None
+
+
+async def host() -> Host:
+    """The host; started from this package's own files where no page has attached one.
+
+    Raises ``HostError``: ``host.not_attached`` outside of Pyodide and where those files are not installed,
+    ``host.csp`` where the page does not allow them.
+    """
+    async with _starting:
+        running = running_host()
+        if running is None:
+            await _start()
+            running = running_host()
+    if running is None:
+        raise HostError("webimport did not start", code="internal.bug")
+    return running
+
+
+#: Two loads at once start one host.
+_starting = asyncio.Lock()
+
+
+class PyodideHost:
+    """The JavaScript host of `www/internal/host.ts`."""
+
+    async def load(self, ticket: int, request: str, on_progress: Callable[[str], None] | None) -> str:
+        from pyodide.ffi import create_proxy
+
+        proxy = create_proxy(on_progress) if on_progress is not None else None
+        try:
+            with _coded():
+                return await _host().load(ticket, request, proxy)
+        finally:
+            if proxy is not None:
+                proxy.destroy()
+
+    def mount(self, ticket: int) -> None:
+        with _coded():
+            _host().mount(ticket)
+
+    def discard(self, ticket: int) -> None:
+        _host().discard(ticket)
+
+    def unmount(self, path: str) -> None:
+        with _coded():
+            _host().unmount(path)
+
+    def configure(self, layer: str, text: str) -> None:
+        with _coded():
+            _host().configure(layer, text)
+
+    def freeze(self, loaded: str) -> str:
+        with _coded():
+            return _host().freeze(loaded)
+
+    async def page_config(self) -> str:
+        with _coded():
+            return await _host().pageConfig()
+
+    async def cache_info(self) -> str:
+        with _coded():
+            return await _host().cacheInfo()
+
+    async def cache_clear(self) -> None:
+        with _coded():
+            await _host().cacheClear()
+
+    async def cache_verify(self) -> str:
+        with _coded():
+            return await _host().cacheVerify()
+
+    def announce(self, event: str, text: str) -> None:
+        _host().announce(event, text)
+
+
+def _host() -> Any:
+    import pyodide_js
+
+    return pyodide_js._webimport
+
+
+@contextmanager
+def _coded() -> Iterator[None]:
+    """Turns a JavaScript ``WebImportError`` into the exception of its code."""
+    from pyodide.ffi import JsException
+
+    try:
+        yield
+    except JsException as error:
+        raise _translated(error) from None
+
+
+def _translated(error: Any) -> WebImportError:
+    code = getattr(error, "code", None)
+    if not isinstance(code, str):
+        return error_for("internal.bug", str(error))
+    # Absent and null properties read as different things in different versions of Pyodide: ask for the type.
+    detail = getattr(error, "detail", None)
+    hint = getattr(error, "hint", None)
+    name = getattr(detail, "name", None)
+    status = getattr(detail, "status", None)
+    return error_for(
+        code,
+        error.message,
+        hint=hint if isinstance(hint, str) else None,
+        name=name if isinstance(name, str) else None,
+        status=int(status) if isinstance(status, (int, float)) else None,
+    )
+
+
+async def _start() -> None:
+    if sys.platform != "emscripten":
+        raise HostError(
+            "webimport works in Pyodide only",
+            code="host.not_attached",
+            hint="in this Python, install packages with pip",
+        )
+    import js
+    import pyodide_js
+    from pyodide.ffi import JsException
+
+    options = None
+    module = getattr(js, "webimport", None)
+    try:
+        if not hasattr(module, "attach"):
+            module, options = await _own_module()
+        await module.attach(pyodide_js, None, options)
+    except JsException as error:
+        raise _translated(error) from None
+
+
+async def _own_module() -> tuple[Any, Any]:
+    """The bundle among this package's files, imported, and the options that hand it its wasm module."""
+    import js
+    from importlib.resources import files
+    from pyodide.code import run_js
+    from pyodide.ffi import JsException, to_js
+
+    try:
+        script = files(__package__).joinpath("webimport.js").read_bytes()
+        wasm = files(__package__).joinpath("webimport.wasm").read_bytes()
+    except FileNotFoundError:
+        raise HostError(
+            "no page has attached webimport to this Pyodide",
+            code="host.not_attached",
+            hint="call `webimport.attach(pyodide)` on the page, or install the wheel `webimport`",
+        ) from None
+
+    def to_object(value: Any) -> Any:
+        return to_js(value, dict_converter=js.Object.fromEntries)
+
+    blob = js.Blob.new(to_js([script]), to_object({"type": "text/javascript"}))
+    url = js.URL.createObjectURL(blob)
+    try:
+        # `import()` is syntax, so that Python cannot call it without an evaluated function.
+        module = await run_js("(url) => import(url)")(url)
+    except JsException as error:
+        raise HostError(
+            f"the page does not allow webimport to start from its wheel: {error}",
+            code="host.csp",
+            hint="put `webimport.js` on the page with a script tag; the wheel then uses that",
+        ) from None
+    finally:
+        js.URL.revokeObjectURL(url)
+    return module, to_object({"wasm": wasm})

@@ -1,0 +1,214 @@
+"""Loads a release: config, request, collisions, mount, path entry. Decides nothing about trust.
+
+Everything up to the mount may wait, and other loads run meanwhile. From the check for collisions on nothing
+waits, so that a load is in place whole or not at all.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from . import _compat, _config, _finder
+from ._errors import ConfigError, HostError, ResolveError, WebImportError, WebImportWarning
+from ._occupied import found_owner, is_found_in, occupied_names
+from ._progress import Progress, Reporter
+from ._release import Release, loaded, remove_traces
+
+_tickets = itertools.count(1)
+
+
+async def load_release(
+    url: str,
+    *,
+    root: str | None = None,
+    version: str | None = None,
+    sha256: str | None = None,
+    modules: Iterable[str] | None = None,
+    allow_shadow: Iterable[str] = (),
+    offline: str | None = None,
+    progress: Callable[[Progress], object] | bool | None = None,
+    trust: str | None = None,
+) -> Release:
+    """Loads a release, all of it verified, so that its modules can be imported.
+
+    ``url``: ``<repository>/<name>[@<version or channel>]``, or a bare name that the config gives a repository.
+
+    The options go over every config:
+
+    - ``root``: the repository's root pin, ``sha256:<hex>``
+    - ``version``, ``sha256``: pin the release; the digest is that of ``release.json``
+    - ``modules``: refuses a release without these modules
+    - ``allow_shadow``: import names that the release may take over from what else has them; its folder then
+      goes to the front of ``sys.path`` instead of the end. A module that is imported already, or built into
+      the interpreter, is not replaced; a `WebImportWarning` says so
+    - ``offline``: ``"only"`` makes no request; ``"stale"`` makes none either, and takes metadata that was
+      verified before although it has expired
+    - ``progress``: called with a `Progress`; True prints lines
+    - ``trust``: ``"first-use"`` trusts the root that the server shows the first time, and keeps to it
+
+    Loading what is loaded gives the same `Release` again.
+
+    Raises `WebImportError`, by stage: `ConfigError`, `TrustError`, `VerifyError`, `FetchError`,
+    `ResolveError`, `StoreError`, `HostError`. Nothing is loaded then.
+    """
+    allowed = _names(allow_shadow, "allow_shadow")
+    options = {
+        "root": root,
+        "version": version,
+        "sha256": sha256,
+        "modules": None if modules is None else sorted(_names(modules, "modules")),
+        "allow_shadow": sorted(allowed),
+        "offline": offline,
+        "trust": trust,
+    }
+    try:
+        host = await _compat.host()
+        reporter = Reporter(host, progress)
+        return await _load(host, str(url), options, allowed, reporter)
+    except WebImportError as error:
+        error.path = error.path or str(url)
+        if error.code.startswith("internal."):
+            raise
+        # The frames inside of this package tell a user nothing.
+        raise error.with_traceback(None)
+
+
+def freeze() -> str:
+    """Config text (TOML) that pins exactly what is loaded now.
+
+    Raises `HostError` when webimport has not started, so that nothing can be loaded.
+    """
+    host = _compat.running_host()
+    if host is None:
+        raise HostError("nothing is loaded yet", code="host.not_attached", hint="load a release first")
+    releases = [
+        {
+            "name": release.name,
+            "version": release.version,
+            "sha256": release.sha256,
+            "repository": release.repository,
+            "root": release.trust.get("root"),
+        }
+        for release in loaded.values()
+    ]
+    return host.freeze(json.dumps(releases))
+
+
+async def _load(
+    host: _compat.Host,
+    url: str,
+    options: dict[str, Any],
+    allowed: frozenset[str],
+    reporter: Reporter,
+) -> Release:
+    while True:
+        await _config.apply(host)
+        ticket = next(_tickets)
+        before = set(loaded)
+        try:
+            description = json.loads(await host.load(ticket, _request(url, options), reporter))
+            there = loaded.get(description["sha256"])
+            if there is not None:
+                return there
+            if not description["already"]:
+                return _place(host, ticket, Release(description), allowed, reporter)
+            if description["sha256"] not in before:
+                raise HostError(f"`{url}` was taken for loaded", code="internal.bug")
+            # It was unloaded while the answer was under way.
+        finally:
+            host.discard(ticket)
+
+
+def _request(url: str, options: dict[str, Any]) -> str:
+    request = {
+        "url": url,
+        "options": options,
+        "python": {
+            "tag": sys.implementation.cache_tag,
+            "version": sys.version.split(maxsplit=1)[0].rstrip("+"),
+        },
+        "occupied": occupied_names(),
+        "namespaces": {name: str(release) for release in loaded.values() for name in release.namespaces},
+        "loaded": list(loaded),
+    }
+    return json.dumps(request)
+
+
+def _place(
+    host: _compat.Host, ticket: int, release: Release, allowed: frozenset[str], reporter: Reporter
+) -> Release:
+    """Everything that happens at once: other loads may have finished before, none can in between."""
+    _refuse_collisions(release, allowed)
+    reporter.enter("mount")
+    host.mount(ticket)
+    try:
+        _finder.register(release.path, release.modules)
+        sys.path.insert(0 if allowed.intersection(release.modules) else len(sys.path), release.path)
+        importlib.invalidate_caches()
+        _check_found(release, allowed)
+    except BaseException:
+        remove_traces(release.path, set())
+        host.unmount(release.path)
+        raise
+    loaded[release.sha256] = release
+    host.announce("loaded", release.to_json())
+    _warn(host, release)
+    reporter.enter("done")
+    return release
+
+
+def _refuse_collisions(release: Release, allowed: frozenset[str]) -> None:
+    occupied = occupied_names()
+    for name in (name for name in release.modules if name not in allowed):
+        owner = occupied.get(name) or found_owner(name, shareable=name in release.namespaces)
+        if owner is not None:
+            raise _shadow_error(release, name, owner)
+
+
+def _check_found(release: Release, allowed: frozenset[str]) -> None:
+    """Makes sure that what will be imported under the release's names is the release's."""
+    for name in release.modules:
+        if is_found_in(name, release.path):
+            continue
+        owner = found_owner(name, shareable=False)
+        if name not in allowed:
+            raise _shadow_error(release, name, owner or "nobody: the release has no such module")
+        release.add_warning(
+            "resolve.shadow",
+            f"`{name}` is still imported from {owner}, not from `{release.name}`",
+            "a module that is built in or imported already is not replaced; load the release before that",
+        )
+
+
+def _shadow_error(release: Release, name: str, owner: str) -> ResolveError:
+    return ResolveError(
+        f"`{release.name}` claims the import name `{name}`, which belongs to {owner}",
+        code="resolve.shadow",
+        hint=f'pass allow_shadow=["{name}"] if this release may provide it',
+        name=name,
+    )
+
+
+def _warn(host: _compat.Host, release: Release) -> None:
+    for warning in release.warnings:
+        host.announce("warning", json.dumps({**warning, "release": f"{release.name}@{release.version}"}))
+        hint = f"; {warning['hint']}" if warning.get("hint") else ""
+        # From here to the caller of `load_release`.
+        warnings.warn(f"{warning['message']}{hint}", WebImportWarning, stacklevel=5)
+
+
+def _names(value: Iterable[str], option: str) -> frozenset[str]:
+    names = [value] if isinstance(value, str) else list(value)
+    if isinstance(value, str) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(
+            f"`{option}`: expected a list of names, got {value!r}",
+            code="config.invalid",
+            hint=f'write {option}=["name"]',
+        )
+    return frozenset(names)

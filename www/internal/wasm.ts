@@ -1,0 +1,100 @@
+/**
+ * Starts the wasm module. The only file that knows wasm-pack's output.
+ *
+ * The bytes are hashed before they are compiled: the script tag's `integrity` covers this file, this file
+ * covers the module.
+ */
+
+import init, { Client as WasmClient } from "../../target/web/webimport.js";
+import { WebImportError } from "../public/api.js";
+import type { FileTree } from "./mount.js";
+
+/** What the module exports; JSON crosses the border as text. Failures are thrown as `ErrorRecord`s. */
+export interface Client {
+  configure(layer: string, json: string): void;
+  load(request: string, onProgress?: (progress: string) => void): Promise<Prepared>;
+  freeze(loaded: string): string;
+  cacheInfo(): Promise<string>;
+  cacheClear(): Promise<void>;
+  cacheVerify(): Promise<string>;
+}
+
+/** A release whose bytes are all there and verified. Lives in the module's memory until `free`. */
+export interface Prepared extends FileTree {
+  readonly description: string;
+  readonly path: string;
+  free(): void;
+}
+
+let started: Promise<unknown> | undefined;
+
+/** A new client; `bytes` is the module where it cannot be fetched from beside this script. */
+export async function startClient(bytes?: Uint8Array): Promise<Client> {
+  started ??= start(bytes);
+  try {
+    await started;
+  } catch (error) {
+    started = undefined;
+    throw error;
+  }
+  return new WasmClient();
+}
+
+async function start(bytes?: Uint8Array): Promise<unknown> {
+  return init({ module_or_path: await compile(bytes ? await verified(bytes) : await fetchVerified()) });
+}
+
+async function fetchVerified(): Promise<Uint8Array> {
+  const bytes = await fetchModule("default");
+  if ((await sha256(bytes)) === __WASM_SHA256__) return bytes;
+  // The browser's HTTP cache may still hold the module of an earlier build.
+  return verified(await fetchModule("reload"));
+}
+
+async function fetchModule(cache: RequestCache): Promise<Uint8Array> {
+  const url = new URL("webimport.wasm", import.meta.url);
+  const hint = "`webimport.wasm` has to be in the same folder as `webimport.js`";
+  let response: Response;
+  try {
+    response = await fetch(url, { cache });
+  } catch (cause) {
+    throw new WebImportError("fetch.network", `\`${url}\` cannot be fetched`, { hint, cause });
+  }
+  if (!response.ok) {
+    const detail = { name: url.href, status: response.status };
+    throw new WebImportError("fetch.status", `\`${url}\` was answered with status ${response.status}`, { hint, detail });
+  }
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+async function verified(bytes: Uint8Array): Promise<Uint8Array> {
+  const got = await sha256(bytes);
+  if (got !== __WASM_SHA256__) {
+    throw new WebImportError("verify.digest", `\`webimport.wasm\`: expected sha256 ${__WASM_SHA256__}, got ${got}`, {
+      hint: "`webimport.js` and `webimport.wasm` have to come from the same build",
+      detail: { name: "webimport.wasm" },
+    });
+  }
+  return bytes;
+}
+
+async function sha256(bytes: Uint8Array): Promise<string> {
+  if (globalThis.crypto?.subtle === undefined) {
+    throw new WebImportError("host.insecure_context", "the page has no `crypto.subtle`", {
+      hint: "serve the page over https, or from localhost",
+    });
+  }
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes as BufferSource));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function compile(bytes: Uint8Array): Promise<WebAssembly.Module> {
+  try {
+    return await WebAssembly.compile(bytes as BufferSource);
+  } catch (cause) {
+    throw new WebImportError("host.csp", "the page does not allow WebAssembly", {
+      hint: "add 'wasm-unsafe-eval' to script-src in the Content-Security-Policy",
+      cause,
+    });
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * The public types of webimport. Functions are in `index.ts`; everything else of the bundle is internal.
+ *
+ * Digests are SHA-256 in lower-case hex, sizes are bytes, times are RFC 3339 in UTC.
+ */
+
+/** Pins and places. The nearest to the call wins, key by key: call, `configure`, notebook, page. */
+export interface Config {
+  /** Refuse every release without a `sha256` pin. */
+  frozen?: boolean;
+  /** By base URL. */
+  repositories?: Record<string, RepositoryConfig>;
+  /** By release name. */
+  releases?: Record<string, ReleaseConfig>;
+}
+
+/** How a repository is trusted, and where else it can be had. */
+export interface RepositoryConfig {
+  /** `sha256:<hex>`, the digest of `1.root.json`. */
+  root?: string;
+  /** Base URLs that serve the same files, tried in order. */
+  mirrors?: string[];
+}
+
+/** What a bare name, or a URL without `@`, stands for. */
+export interface ReleaseConfig {
+  /** Base URL of its repository. */
+  repository?: string;
+  version?: string;
+  channel?: string;
+  /** Digest of `release.json`; with it a cached release loads without any request. */
+  sha256?: string;
+}
+
+/** Options of {@link loadRelease}, for this call only. */
+export interface LoadOptions {
+  /** The repository's root pin, `sha256:<hex>`. */
+  root?: string;
+  /** A version or a channel. */
+  version?: string;
+  /** Digest of `release.json`. */
+  sha256?: string;
+  /** Refuses a release without these modules. */
+  modules?: readonly string[];
+  /** Import names that the release may take over from what else has them. */
+  allowShadow?: readonly string[];
+  /** `"only"`: no request. `"stale"`: none either, and verified metadata is taken although it has expired. */
+  offline?: "only" | "stale";
+  /** Trust the root that the server shows the first time, and keep to it. */
+  trust?: "first-use";
+}
+
+/** A release that Python can import from. Frozen. */
+export interface Release {
+  readonly name: string;
+  readonly version: string;
+  /** Digest of its `release.json`. */
+  readonly sha256: string;
+  /** Its folder in Pyodide's file system. */
+  readonly path: string;
+  /** The top-level names that it provides. */
+  readonly modules: readonly string[];
+  /** Those of `modules` that are namespace packages, which releases may share. */
+  readonly namespaces: readonly string[];
+  readonly distributions: readonly { readonly name: string; readonly version: string }[];
+  /** PEP 508 requirements that nothing inside the release satisfies. */
+  readonly requires: readonly string[];
+  readonly requiresPython: string | null;
+  /** Base URL. */
+  readonly repository: string;
+  /** The cache tag whose bytecode is used, as `cpython-314`; null: compiled from source. */
+  readonly bytecode: string | null;
+  readonly trust: Trust;
+  /** What came over the network for this load. */
+  readonly network: { readonly files: number; readonly bytes: number; readonly requests: number };
+  /** What came from the cache for this load. */
+  readonly cache: { readonly files: number; readonly bytes: number };
+  /** `memory` when the browser's database cannot be used: nothing is kept then. */
+  readonly storage: "indexeddb" | "memory";
+  readonly offline: boolean;
+  readonly warnings: readonly Warning[];
+  /** Takes its modules, its path entry and its files away again. Does nothing the second time. */
+  unload(): void;
+}
+
+/** Why a release is believed to be the publisher's. */
+export interface Trust {
+  /** `chain`: signed metadata from the pinned root on. `pin`: the release's own `sha256` pin. */
+  readonly how: "chain" | "pin";
+  /** The repository's root pin, `sha256:<hex>`. */
+  readonly root: string;
+  /** The root was taken from the server at the first load, as asked for by `trust: "first-use"`. */
+  readonly firstUse: boolean;
+  /** Of the keys that signed the release's metadata; none where a pin made that needless. */
+  readonly keyids: readonly string[];
+  /** When that metadata ends; null where it was not needed. */
+  readonly expires: string | null;
+}
+
+/** Something that works, but not as it should. */
+export interface Warning {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string | null;
+}
+
+/** The detail of a `progress` event. */
+export interface Progress {
+  /** As asked for: `name`, or `name@` and a version or channel. */
+  readonly release: string;
+  readonly phase: "metadata" | "manifest" | "objects" | "mount" | "done";
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+  readonly filesDone: number;
+  readonly filesTotal: number;
+  /** Everything so far came from the cache. */
+  readonly cached: boolean;
+}
+
+/** What the cache holds. */
+export interface CacheInfo {
+  readonly storage: "indexeddb" | "memory";
+  readonly objects: number;
+  readonly bytes: number;
+  readonly repositories: number;
+}
+
+/** Verified files kept in the browser. */
+export interface Cache {
+  info(): Promise<CacheInfo>;
+  /** Drops everything, trust on first use and rollback protection included. Loaded releases stay loaded. */
+  clear(): Promise<void>;
+  /** Hashes every record and drops those that changed, so that the next load fetches them anew. */
+  verify(): Promise<{ readonly checked: number; readonly dropped: readonly string[] }>;
+}
+
+/** The functions of this module, bound to one Pyodide. */
+export interface Attached {
+  loadRelease(url: string, options?: LoadOptions): Promise<Release>;
+  configure(config: Config): void;
+  freeze(): string;
+  readonly cache: Cache;
+}
+
+/** The events of `events`, by name. */
+export interface EventDetails {
+  /** While a release loads. */
+  progress: Progress;
+  /** A release can be imported, whoever asked for it. */
+  loaded: Release;
+  /** A release is gone again. */
+  unloaded: { readonly name: string; readonly version: string; readonly sha256: string };
+  warning: Warning & { readonly release: string };
+}
+
+/** An `EventTarget` whose events are `CustomEvent`s. */
+export interface Events extends EventTarget {
+  addEventListener<Name extends keyof EventDetails>(
+    name: Name,
+    listener: (event: CustomEvent<EventDetails[Name]>) => void,
+    options?: AddEventListenerOptions | boolean,
+  ): void;
+  addEventListener(
+    name: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: AddEventListenerOptions | boolean,
+  ): void;
+  removeEventListener<Name extends keyof EventDetails>(
+    name: Name,
+    listener: (event: CustomEvent<EventDetails[Name]>) => void,
+    options?: EventListenerOptions | boolean,
+  ): void;
+  removeEventListener(
+    name: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: EventListenerOptions | boolean,
+  ): void;
+}
+
+/** Every failure of webimport. */
+export class WebImportError extends Error {
+  override readonly name = "WebImportError";
+  /** `stage.reason`, the same in Rust and in Python: for programs. */
+  readonly code: string;
+  /** What to do next: for people. */
+  readonly hint: string | null;
+  /** What the failure is about. */
+  readonly detail: ErrorDetail;
+
+  constructor(code: string, message: string, options: { hint?: string | null; detail?: ErrorDetail; cause?: unknown } = {}) {
+    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    this.code = code;
+    this.hint = options.hint ?? null;
+    this.detail = options.detail ?? {};
+  }
+}
+
+/** Parts of an error that a program may want. */
+export interface ErrorDetail {
+  /** The release or the file. */
+  readonly name?: string;
+  /** The HTTP status. */
+  readonly status?: number;
+}

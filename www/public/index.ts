@@ -1,0 +1,148 @@
+/**
+ * webimport: verified HTTP imports of Python code in Pyodide.
+ *
+ * ```js
+ * import { attach } from "./webimport.js";
+ * const pyodide = await loadPyodide();
+ * await attach(pyodide, { repositories: { "https://code.example.org/repo": { root: "sha256:…" } } });
+ * await pyodide.runPythonAsync(`
+ *   await loadRelease("https://code.example.org/repo/mylib@1.4.2")
+ *   import mylib
+ * `);
+ * ```
+ *
+ * Works on the main thread and in module workers. Loaded by a script tag, the module is also the global
+ * `webimport`. The functions of the module act on the Pyodide that was attached last; `attach` returns the
+ * same functions bound to its own.
+ */
+
+import { events as sharedEvents } from "../internal/events.js";
+import { Host } from "../internal/host.js";
+import { loadRequest } from "../internal/options.js";
+import type { Pyodide } from "../internal/pyodide.js";
+import { awaitBridge, callBridge, installPackage, otherVersion } from "../internal/python.js";
+import { VERSION } from "../internal/version.js";
+import { type Client, startClient } from "../internal/wasm.js";
+import { type Attached, type Cache, type Config, type Events, type LoadOptions, type Release, WebImportError } from "./api.js";
+
+export * from "./api.js";
+
+/** The version of this module. */
+export const version: string = VERSION;
+
+/**
+ * `progress` while a release loads, `loaded` and `unloaded` when it can and can no longer be imported, and
+ * `warning`; from every attached Pyodide, also for loads that Python asked for. The details are in
+ * {@link EventDetails}.
+ */
+export const events: Events = sharedEvents;
+
+/**
+ * Brings webimport into a Pyodide: installs the Python package `webimport` and puts `loadRelease` into the
+ * notebook's namespace (`pyodide.globals`).
+ *
+ * Attaching the same Pyodide again changes nothing but the config.
+ *
+ * @param pyodide what `loadPyodide()` resolved to
+ * @param config goes over the page's `<script type="application/webimport+json">` blocks, key by key
+ * @throws {WebImportError} `host.version`: another version of webimport is there; `host.insecure_context`:
+ *   neither https nor localhost; `host.csp`: WebAssembly is not allowed; `fetch.*` and `verify.digest`:
+ *   `webimport.wasm` is not beside this script, or from another build
+ */
+export function attach(pyodide: object, config?: Config): Promise<Attached>;
+export async function attach(target: object, config?: Config | null, wheel?: { wasm: Uint8Array } | null): Promise<Attached> {
+  const pyodide = target as Pyodide;
+  let attaching = hosts.get(pyodide);
+  if (attaching === undefined) {
+    attaching = start(pyodide, wheel?.wasm);
+    hosts.set(pyodide, attaching);
+    attaching.catch(() => hosts.delete(pyodide));
+  }
+  const host = await attaching;
+  if (config) host.setPageConfig(config);
+  current = attached(pyodide, host);
+  return current;
+}
+
+/**
+ * Loads a release, all of it verified, so that Python can import its modules.
+ *
+ * @param url `<repository>/<name>[@<version or channel>]`, or a bare name that the config gives a repository
+ * @throws {WebImportError} nothing is loaded then, and what was loaded before still is
+ */
+export async function loadRelease(url: string, options?: LoadOptions): Promise<Release> {
+  return last().loadRelease(url, options);
+}
+
+/**
+ * Sets the config of the notebook's author, the nearest to the call: it replaces what an earlier `configure`
+ * said, in JavaScript or in Python.
+ *
+ * @throws {WebImportError} `config.*`
+ */
+export function configure(config: Config): void {
+  last().configure(config);
+}
+
+/** Config text (TOML) that pins exactly what is loaded now. */
+export function freeze(): string {
+  return last().freeze();
+}
+
+/** The verified files kept in the browser. */
+export const cache: Cache = Object.freeze({
+  info: async () => last().cache.info(),
+  clear: async () => last().cache.clear(),
+  verify: async () => last().cache.verify(),
+});
+
+const hosts = new WeakMap<Pyodide, Promise<Host>>();
+let current: Attached | undefined;
+
+function last(): Attached {
+  if (current === undefined) {
+    throw new WebImportError("host.not_attached", "no Pyodide is attached", { hint: "call `await attach(pyodide)` first" });
+  }
+  return current;
+}
+
+async function start(pyodide: Pyodide, wasm?: Uint8Array): Promise<Host> {
+  // Another copy of this module, such as the wheel's, may have been faster, also while this one starts.
+  const client = pyodide._webimport ? undefined : await startClient(wasm);
+  const unload = (sha256: string) => void callBridge(pyodide, "unload", sha256);
+  const host = pyodide._webimport ?? new Host(client as Client, pyodide.FS, unload);
+  if (host.version !== VERSION) throw otherVersion("the attached webimport.js");
+  pyodide._webimport = host;
+  installPackage(pyodide);
+  return host;
+}
+
+function attached(pyodide: Pyodide, host: Host): Attached {
+  return Object.freeze({
+    async loadRelease(url: string, options: LoadOptions = {}): Promise<Release> {
+      const sha256 = (await awaitBridge(pyodide, "load", url, loadRequest(options))) as string;
+      const release = host.release(sha256);
+      if (release === undefined) {
+        throw new WebImportError("host.unloaded", `\`${url}\` was unloaded while it loaded`, { hint: "load it again" });
+      }
+      return release;
+    },
+    configure: (config: Config) => void callBridge(pyodide, "configure", JSON.stringify(config)),
+    freeze: () => callBridge(pyodide, "freeze") as string,
+    cache: Object.freeze({
+      info: async () => JSON.parse(await host.cacheInfo()),
+      clear: () => host.cacheClear(),
+      verify: async () => JSON.parse(await host.cacheVerify()),
+    }),
+  });
+}
+
+const facade = Object.freeze({ WebImportError, attach, cache, configure, events, freeze, loadRelease, version });
+
+declare global {
+  /** Set where `webimport.js` is loaded, by a script tag or otherwise. */
+  var webimport: typeof facade | undefined;
+}
+
+// An element with this id would be there, too; another copy of this module keeps its place.
+if (typeof globalThis.webimport?.attach !== "function") globalThis.webimport = facade;
