@@ -26,7 +26,7 @@ use webimport_core::url::RepositoryUrl;
 use webimport_core::workflow::{Absence, CachedMetadata, Refresh, Refreshed, RootTrust, Step};
 
 use crate::bytes;
-use crate::fetch::{Freshness, Retry, Size, Traffic, fetch};
+use crate::fetch::{Freshness, Patience, Size, Traffic, fetch};
 use crate::store::Store;
 
 /// Objects that are fetched at once. Browsers open six connections to a host over HTTP/1.1.
@@ -385,14 +385,14 @@ impl Load<'_> {
             Some(Offline::Stale) => return Ok((start.offline(Expiry::AcceptStale)?, true)),
             None => {}
         }
-        let retry = if start.offline(Expiry::Refuse).is_ok() {
-            Retry::Never
+        let patience = if start.offline(Expiry::Refuse).is_ok() {
+            Patience::Short
         } else {
-            Retry::Twice
+            Patience::Full
         };
         let mut first_error = None;
         for base in &self.resolution.bases {
-            match self.refresh_from(base, start.clone(), retry).await {
+            match self.refresh_from(base, start.clone(), patience).await {
                 Ok(refreshed) => {
                     // Only now: metadata that was not verified as a whole is not kept.
                     if refreshed.changed {
@@ -412,7 +412,10 @@ impl Load<'_> {
         // it expires; if it sends what does not verify, that is not the time to look away.
         match first_error {
             Some(Error::Fetch(unreachable))
-                if !matches!(unreachable, FetchError::TooLarge { .. }) =>
+                if !matches!(
+                    unreachable,
+                    FetchError::TooLarge { .. } | FetchError::Insecure { .. }
+                ) =>
             {
                 match start.offline(Expiry::Refuse) {
                     Ok(refreshed) => {
@@ -435,7 +438,7 @@ impl Load<'_> {
         &self,
         base: &RepositoryUrl,
         mut refresh: Refresh,
-        retry: Retry,
+        patience: Patience,
     ) -> Result<Refreshed, Error> {
         while let Step::Fetch(step) = refresh.step()? {
             let url = base.join(&step.path);
@@ -444,7 +447,7 @@ impl Load<'_> {
                 &url,
                 size,
                 Freshness::Current,
-                retry,
+                patience,
                 &self.traffic,
                 &|_| {},
             )
@@ -627,7 +630,7 @@ impl Load<'_> {
                 &url,
                 size,
                 Freshness::Immutable,
-                Retry::Twice,
+                Patience::Full,
                 &self.traffic,
                 on_bytes,
             )

@@ -15,12 +15,15 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, RequestCache, RequestCredentials, Response};
 use webimport_core::error::FetchError;
+use webimport_core::url::is_secure;
 
 use crate::bytes::{Chunks, describe};
 
-/// Seconds that any request may take.
-const BASE_SECONDS: u64 = 20;
-/// Bytes a second that a body must come in at least, beyond [`BASE_SECONDS`].
+/// Seconds that a request may take.
+const SECONDS: u64 = 20;
+/// Seconds that a request may take when the cache can stand in for its answer.
+const SHORT_SECONDS: u64 = 6;
+/// Bytes a second that a body must come in at least, beyond [`SECONDS`].
 const MINIMUM_RATE: u64 = 8 * 1024;
 /// Milliseconds to wait before the second and the third try.
 const BACK_OFF: [u32; 2] = [250, 1_000];
@@ -59,13 +62,13 @@ pub(crate) enum Freshness {
     Immutable,
 }
 
-/// How often a transient failure is tried again.
+/// How long an answer is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Retry {
-    /// Not at all: the cache can stand in.
-    Never,
-    /// Twice, after a pause.
-    Twice,
+pub(crate) enum Patience {
+    /// The cache can stand in: one try, and not long.
+    Short,
+    /// Nothing can: two more tries after transient failures, and time for the whole body.
+    Full,
 }
 
 /// Counts requests and bytes of one load.
@@ -81,13 +84,13 @@ pub(crate) async fn fetch(
     url: &str,
     size: Size,
     freshness: Freshness,
-    retry: Retry,
+    patience: Patience,
     traffic: &Traffic,
     on_bytes: &dyn Fn(i64),
 ) -> Result<Uint8Array, FetchError> {
-    let mut pauses = match retry {
-        Retry::Never => [].iter(),
-        Retry::Twice => BACK_OFF.iter(),
+    let mut pauses = match patience {
+        Patience::Short => [].iter(),
+        Patience::Full => BACK_OFF.iter(),
     };
     loop {
         let seen = Cell::new(0_i64);
@@ -95,7 +98,7 @@ pub(crate) async fn fetch(
             seen.set(seen.get() + length);
             on_bytes(length);
         };
-        match once(url, size, freshness, traffic, &on_piece).await {
+        match once(url, size, freshness, patience, traffic, &on_piece).await {
             Err(error) if error.is_transient() => {
                 on_bytes(-seen.get());
                 let Some(pause) = pauses.next() else {
@@ -116,6 +119,7 @@ async fn once(
     url: &str,
     size: Size,
     freshness: Freshness,
+    patience: Patience,
     traffic: &Traffic,
     on_bytes: &dyn Fn(i64),
 ) -> Result<Uint8Array, FetchError> {
@@ -124,10 +128,14 @@ async fn once(
         reason: describe(error),
     };
     let controller = AbortController::new().map_err(|error| network(&error))?;
-    let seconds =
-        u32::try_from(BASE_SECONDS + size.limit() / MINIMUM_RATE).unwrap_or(u32::MAX / 1_000);
+    let seconds = match patience {
+        Patience::Short => SHORT_SECONDS,
+        Patience::Full => SECONDS + size.limit() / MINIMUM_RATE,
+    };
+    // Timers count milliseconds in 31 bits.
+    let seconds = u32::try_from(seconds).unwrap_or(u32::MAX).min(2_000_000);
     let request = pin!(answer(url, size, freshness, &controller, traffic, on_bytes));
-    let deadline = pin!(TimeoutFuture::new(seconds.saturating_mul(1_000)));
+    let deadline = pin!(TimeoutFuture::new(seconds * 1_000));
     match select(request, deadline).await {
         Either::Left((result, _)) => result.map_err(|error| match error {
             Failure::Fetch(error) => error,
@@ -185,6 +193,10 @@ async fn answer(
     let answer = Promise::resolve(&global_fetch(&request.into())?);
     let response: Response = JsFuture::from(answer).await?.dyn_into()?;
     let owned = || url.to_owned();
+    if response.redirected() && !is_secure(&response.url()) {
+        controller.abort();
+        return Err(FetchError::Insecure { url: owned() }.into());
+    }
     match response.status() {
         200 => {}
         // Object stores answer 403 for what does not exist when the caller may not list.

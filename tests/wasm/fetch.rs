@@ -5,27 +5,39 @@ use std::cell::{Cell, RefCell};
 use wasm_bindgen_test::wasm_bindgen_test;
 use webimport_core::error::FetchError;
 
-use crate::fetch::{Freshness, Retry, Size, Traffic, fetch};
+use crate::fetch::{Freshness, Patience, Size, Traffic, fetch};
 
 const TWELVE_BYTES: &str = "data:application/octet-stream,twelve-bytes";
 
-async fn get(url: &str, size: Size, retry: Retry) -> (Result<Vec<u8>, FetchError>, Traffic, i64) {
+async fn get(
+    url: &str,
+    size: Size,
+    patience: Patience,
+) -> (Result<Vec<u8>, FetchError>, Traffic, i64) {
     let (traffic, seen) = (Traffic::default(), Cell::new(0));
     let on_bytes = |length: i64| seen.set(seen.get() + length);
-    let answer = fetch(url, size, Freshness::Immutable, retry, &traffic, &on_bytes).await;
+    let answer = fetch(
+        url,
+        size,
+        Freshness::Immutable,
+        patience,
+        &traffic,
+        &on_bytes,
+    )
+    .await;
     (answer.map(|bytes| bytes.to_vec()), traffic, seen.get())
 }
 
 #[wasm_bindgen_test]
 async fn a_body_of_the_right_size_arrives_and_is_counted() {
-    let (answer, traffic, seen) = get(TWELVE_BYTES, Size::Exactly(12), Retry::Never).await;
+    let (answer, traffic, seen) = get(TWELVE_BYTES, Size::Exactly(12), Patience::Short).await;
     assert_eq!(answer.unwrap(), b"twelve-bytes");
     assert_eq!(
         (traffic.requests.get(), traffic.bytes.get(), seen),
         (1, 12, 12)
     );
     assert!(
-        get(TWELVE_BYTES, Size::AtMost(100), Retry::Never)
+        get(TWELVE_BYTES, Size::AtMost(100), Patience::Short)
             .await
             .0
             .is_ok()
@@ -35,7 +47,7 @@ async fn a_body_of_the_right_size_arrives_and_is_counted() {
 #[wasm_bindgen_test]
 async fn rejects_a_body_that_goes_on() {
     for size in [Size::Exactly(11), Size::AtMost(11)] {
-        let (answer, _, seen) = get(TWELVE_BYTES, size, Retry::Twice).await;
+        let (answer, _, seen) = get(TWELVE_BYTES, size, Patience::Full).await;
         assert!(
             matches!(answer, Err(FetchError::TooLarge { limit: 11, .. })),
             "{answer:?}"
@@ -46,7 +58,7 @@ async fn rejects_a_body_that_goes_on() {
 
 #[wasm_bindgen_test]
 async fn rejects_a_body_that_ends_early() {
-    let (answer, traffic, seen) = get(TWELVE_BYTES, Size::Exactly(13), Retry::Never).await;
+    let (answer, traffic, seen) = get(TWELVE_BYTES, Size::Exactly(13), Patience::Short).await;
     assert!(
         matches!(
             answer,
@@ -64,13 +76,13 @@ async fn rejects_a_body_that_ends_early() {
 #[wasm_bindgen_test]
 async fn tries_a_transient_failure_three_times_in_all() {
     // Nothing listens on the discard port, and browsers refuse to ask it.
-    let (answer, traffic, _) = get("http://127.0.0.1:9/x", Size::AtMost(1), Retry::Twice).await;
+    let (answer, traffic, _) = get("http://127.0.0.1:9/x", Size::AtMost(1), Patience::Full).await;
     assert!(
         matches!(answer, Err(FetchError::Network { .. })),
         "{answer:?}"
     );
     assert_eq!(traffic.requests.get(), 3);
-    let (_, traffic, _) = get("http://127.0.0.1:9/x", Size::AtMost(1), Retry::Never).await;
+    let (_, traffic, _) = get("http://127.0.0.1:9/x", Size::AtMost(1), Patience::Short).await;
     assert_eq!(traffic.requests.get(), 1);
 }
 
@@ -88,7 +100,8 @@ async fn a_page_that_replaces_fetch_gets_an_error_not_a_crash() {
     ] {
         let fake = js_sys::Function::new_no_args(body);
         js_sys::Reflect::set(&global, &"fetch".into(), &fake).unwrap();
-        let (answer, _, _) = get("https://example.invalid/", Size::AtMost(1), Retry::Never).await;
+        let (answer, _, _) =
+            get("https://example.invalid/", Size::AtMost(1), Patience::Short).await;
         reasons.borrow_mut().push((body, answer));
     }
     js_sys::Reflect::set(&global, &"fetch".into(), &original).unwrap();

@@ -199,6 +199,7 @@ pub fn freeze(loaded: &[Loaded], mirrors: &Config) -> String {
     }
     let mut releases: Vec<_> = loaded.iter().collect();
     releases.sort_by_key(|it| &it.name);
+    releases.dedup();
     for Loaded {
         name,
         version,

@@ -316,6 +316,12 @@ pub enum FetchError {
         /// In bytes.
         got: u64,
     },
+    /// The server redirects to plain `http:` on a host that is not loopback.
+    #[error("`{url}` redirects to plain http")]
+    Insecure {
+        /// The whole URL.
+        url: String,
+    },
     /// The body went on past the limit and was cut off.
     #[error("`{url}` is longer than {limit} bytes")]
     TooLarge {
@@ -332,7 +338,7 @@ impl FetchError {
         match self {
             Self::Network { .. } | Self::Timeout { .. } | Self::Truncated { .. } => true,
             Self::Status { status, .. } => *status >= 500 || *status == 408 || *status == 429,
-            Self::NotFound { .. } | Self::TooLarge { .. } => false,
+            Self::NotFound { .. } | Self::Insecure { .. } | Self::TooLarge { .. } => false,
         }
     }
 }
@@ -345,6 +351,7 @@ impl Coded for FetchError {
             Self::NotFound { .. } => "fetch.not_found",
             Self::Timeout { .. } => "fetch.timeout",
             Self::Truncated { .. } => "fetch.truncated",
+            Self::Insecure { .. } => "url.insecure",
             Self::TooLarge { .. } => "verify.too_large",
         }
     }
@@ -361,6 +368,7 @@ impl Coded for FetchError {
             Self::NotFound { .. } => {
                 "check that the URL is the repository's base, and that the publisher uploaded every folder"
             }
+            Self::Insecure { .. } => "the server has to answer over https, or redirect to https",
             Self::TooLarge { .. } => {
                 "the server sends more than the signed metadata or the limit allows; tell the publisher"
             }

@@ -45,6 +45,25 @@ pub fn typed<T: DeserializeOwned>(value: Value, subject: &str) -> Result<T, Veri
     })
 }
 
+/// Refuses a list of values where an object with keys belongs, which serde would read as that object: in
+/// `value` itself, and in the items of its lists `lists`.
+///
+/// # Errors
+/// [`VerifyError::Malformed`] naming `subject`.
+pub fn check_objects(value: &Value, lists: &[&str], subject: &str) -> Result<(), VerifyError> {
+    let items = lists
+        .iter()
+        .filter_map(|key| value.get(key).and_then(Value::as_array))
+        .flatten();
+    if std::iter::once(value).chain(items).all(Value::is_object) {
+        return Ok(());
+    }
+    Err(VerifyError::Malformed {
+        subject: subject.to_owned(),
+        reason: "expected an object, got another value".to_owned(),
+    })
+}
+
 /// The canonical form of `value`: keys sorted, no white space, only `"` and `\` escaped.
 pub fn canonical(value: &Value) -> Vec<u8> {
     let mut out = Vec::new();

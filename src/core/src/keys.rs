@@ -116,6 +116,14 @@ impl PublicKey {
         self.id
     }
 
+    /// Whether both have the same secret half, whatever their key ids. False for schemes that are not known.
+    pub fn is_same_key(&self, other: &Self) -> bool {
+        match (&self.scheme, &other.scheme) {
+            (Scheme::Ed25519(own), Scheme::Ed25519(other)) => own == other,
+            _ => false,
+        }
+    }
+
     /// Whether `signature` (hex) is this key's over `message`. False also for a scheme that is not known.
     pub fn verifies(&self, message: &[u8], signature: &str) -> bool {
         let Some(signature) = from_hex(signature) else {

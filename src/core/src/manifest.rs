@@ -145,6 +145,7 @@ impl Manifest {
                 )));
             }
         }
+        json::check_objects(&value, &["distributions", "objects", "files"], subject)?;
         let manifest: Self = json::typed(value, subject)?;
         if manifest.name != *name {
             return Err(malformed(format!(

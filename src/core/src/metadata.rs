@@ -305,7 +305,9 @@ impl<T: Role> Envelope<T> {
             subject: subject.to_owned(),
             reason,
         };
-        let wire: Wire = json::typed(json::parse(bytes, subject)?, subject)?;
+        let value = json::parse(bytes, subject)?;
+        json::check_objects(&value, &["signatures"], subject)?;
+        let wire: Wire = json::typed(value, subject)?;
         let canonical = json::canonical(&wire.signed);
         let mut signatures: Vec<(KeyId, String)> = Vec::with_capacity(wire.signatures.len());
         for WireSignature { keyid, sig } in wire.signatures {

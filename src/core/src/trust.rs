@@ -8,7 +8,7 @@ use std::ops::Deref;
 
 use crate::digest::{Expected, Sha256Digest};
 use crate::error::{Error, ResolveError, TrustError, VerifyError};
-use crate::keys::KeyId;
+use crate::keys::{KeyId, PublicKey};
 use crate::metadata::{
     Envelope, MetaFile, Role, RoleKind, Root, Snapshot, TargetFile, Targets, Timestamp,
     parse_release_target, release_target,
@@ -79,8 +79,8 @@ impl TrustedMetadata {
     /// Starts from `1.root.json`, whose digest is the pin.
     ///
     /// # Errors
-    /// [`TrustError::RootMismatch`]; [`VerifyError`] if it is not a root that a threshold of its own keys
-    /// signed.
+    /// [`TrustError::RootMismatch`]; [`VerifyError`] if it is not version 1 of a root that a threshold of its
+    /// own keys signed.
     pub fn from_pin(
         bytes: &[u8],
         pin: Sha256Digest,
@@ -101,6 +101,7 @@ impl TrustedMetadata {
         let envelope = Envelope::<Root>::parse(bytes, subject)?;
         check_root(&envelope.signed, subject)?;
         check_signatures(&envelope, &envelope.signed, subject)?;
+        check_version(subject, 1, envelope.signed.common.version)?;
         Ok(Self {
             now,
             expiry,
@@ -503,19 +504,22 @@ fn check_signatures<T: Role>(
         subject: format!("{}.root.json", root.common.version),
         reason: format!("expected the role `{name}`"),
     })?;
-    // `Envelope::parse` refuses a key id that signs twice, so each key counts once.
-    let signers: Vec<KeyId> = envelope
-        .signatures
-        .iter()
-        .filter(|(id, signature)| {
-            role.keyids.contains(id)
-                && root
-                    .keys
-                    .get(id)
-                    .is_some_and(|key| key.verifies(&envelope.canonical, signature))
-        })
-        .map(|(id, _)| *id)
-        .collect();
+    // `Envelope::parse` refuses a key id that signs twice. One key under two key ids, which a field that nobody
+    // knows is enough for, counts once, too.
+    let mut signers: Vec<KeyId> = Vec::new();
+    let mut counted: Vec<&PublicKey> = Vec::new();
+    for (id, signature) in &envelope.signatures {
+        if !role.keyids.contains(id) {
+            continue;
+        }
+        if let Some(key) = root.keys.get(id)
+            && !counted.iter().any(|other| other.is_same_key(key))
+            && key.verifies(&envelope.canonical, signature)
+        {
+            counted.push(key);
+            signers.push(*id);
+        }
+    }
     let valid = signers.len() as u64;
     if valid < role.threshold {
         return Err(VerifyError::Threshold {

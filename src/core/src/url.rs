@@ -78,6 +78,18 @@ impl FromStr for RepositoryUrl {
     }
 }
 
+/// Whether a URL, as a browser spells it, is `https:`, or `http:` to a loopback host.
+pub fn is_secure(url: &str) -> bool {
+    if url.starts_with("https://") {
+        return true;
+    }
+    let Some(rest) = url.strip_prefix("http://") else {
+        return false;
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    split_port(authority).is_some_and(|(host, _)| is_loopback(host))
+}
+
 /// What the first argument of `loadRelease` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseUrl {
@@ -279,6 +291,27 @@ mod tests {
             "http://10.0.0.1",
         ] {
             assert_eq!(base(bad), Err("url.insecure"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_may_go_to_https_or_loopback() {
+        for good in [
+            "https://h/x?y",
+            "http://127.0.0.1:80/x",
+            "http://localhost",
+            "http://[::1]:8/x",
+        ] {
+            assert!(is_secure(good), "{good}");
+        }
+        for bad in [
+            "http://h/x",
+            "http://localhost@h/x",
+            "http://h?localhost",
+            "ftp://localhost/x",
+            "",
+        ] {
+            assert!(!is_secure(bad), "{bad}");
         }
     }
 

@@ -207,10 +207,11 @@ impl Refresh {
                 self.fresh.roots.push(bytes);
             }
             (State::NextRoot, None) => {
+                // Before anything is taken out of the cache: a refusal leaves it whole.
+                self.trusted()?.finish_root()?;
                 let (timestamp, snapshot) =
                     (self.cached.timestamp.take(), self.cached.snapshot.take());
                 let trusted = self.trusted_mut()?;
-                trusted.finish_root()?;
                 // A timestamp that the root's keys no longer sign takes the snapshot's memory with it: after a
                 // key was lost and replaced, version numbers of its time mean nothing (TUF 5.3.11).
                 if timestamp
