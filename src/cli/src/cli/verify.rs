@@ -1,0 +1,74 @@
+//! `webimport verify`.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use webimport_core::config::parse_root_pin;
+use webimport_core::digest::Sha256Digest;
+
+use super::console::{Console, Report, bytes, counted};
+use super::{Failure, now};
+use crate::verify::{Transport, VerifiedRelease, VerifyOptions, verify};
+
+/// Check a published release: metadata, manifest, every object and every file.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// A release URL, or a repository's folder with `/name[@version or channel]` behind it.
+    #[arg(value_name = "URL")]
+    release: String,
+    /// The root pin that the publisher gives.
+    #[arg(long, value_name = "sha256:HEX", value_parser = root_pin)]
+    root: Sha256Digest,
+}
+
+fn root_pin(text: &str) -> Result<Sha256Digest, String> {
+    parse_root_pin(text).ok_or_else(|| "expected `sha256:` and 64 lower-case hex digits".to_owned())
+}
+
+impl Report for VerifiedRelease {
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "verified {} {} of {}",
+            self.name, self.version, self.repository
+        )?;
+        writeln!(out, "  sha256     {}", self.sha256)?;
+        writeln!(out, "  root pin   {}", self.root)?;
+        for id in &self.keyids {
+            writeln!(out, "  signed by  {id}")?;
+        }
+        writeln!(out, "  expires    {}", self.expires)?;
+        writeln!(out, "  modules    {}", self.modules.join(", "))?;
+        let bytecode: Vec<&str> = self.bytecode.iter().map(String::as_str).collect();
+        writeln!(
+            out,
+            "  bytecode   {}",
+            if bytecode.is_empty() {
+                "none".into()
+            } else {
+                bytecode.join(", ")
+            }
+        )?;
+        writeln!(
+            out,
+            "  size       {} of {} in {} of {}",
+            counted(self.files, "file"),
+            bytes(self.decoded_bytes),
+            counted(self.objects, "object"),
+            bytes(self.bytes)
+        )
+    }
+}
+
+pub(super) fn run(arguments: Arguments, console: &Console) -> Result<(), Failure> {
+    let Arguments { release, root } = arguments;
+    let options = VerifyOptions {
+        release,
+        root,
+        now: now(),
+        transport: Transport::default(),
+    };
+    let verified = verify(&options, console).map_err(|error| Box::new(error) as Failure)?;
+    console.report(&verified);
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! Puts the files of a release into objects.
+//!
+//! Small files travel together: in path order, so that the files of one package are neighbours and compress
+//! well, in packs of bounded size, so that a change of one file costs its readers one pack. The bytes depend
+//! on the files alone.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+
+use flate2::{Compression, GzBuilder};
+use webimport_core::digest::Sha256Digest;
+use webimport_core::manifest::{Encoding, FileEntry, ObjectEntry};
+use webimport_core::names::CacheTag;
+
+/// Bytes that the files of one pack have at most.
+pub(crate) const PACK: usize = 4 * 1024 * 1024;
+/// A file above this many bytes is an object of its own.
+pub(crate) const ALONE: usize = 1024 * 1024;
+
+/// The value of the gzip header field `OS` for "unknown": the same on every machine.
+const UNKNOWN_SYSTEM: u8 = 255;
+
+/// Objects and what is in them, as a manifest lists it.
+#[derive(Debug, Default)]
+pub(crate) struct Packed {
+    pub(crate) objects: Vec<ObjectEntry>,
+    /// In the order in which the files were packed.
+    pub(crate) files: Vec<FileEntry>,
+    /// The objects' bytes as stored.
+    pub(crate) content: BTreeMap<Sha256Digest, Vec<u8>>,
+}
+
+impl Packed {
+    /// Packs files of one kind: sources and data without a tag, or the bytecode of one tag. `advance` is told
+    /// the decoded bytes that were packed so far in this call.
+    pub(crate) fn add<'a>(
+        &mut self,
+        files: impl Iterator<Item = (&'a str, &'a [u8])>,
+        tag: Option<&CacheTag>,
+        mut advance: impl FnMut(u64),
+    ) -> io::Result<()> {
+        let mut done = 0;
+        let mut pack: Vec<(&str, &[u8])> = Vec::new();
+        let mut size = 0;
+        for (path, content) in files {
+            if content.len() > ALONE {
+                self.object(&[(path, content)], tag)?;
+            } else {
+                if size + content.len() > PACK {
+                    self.object(&pack, tag)?;
+                    pack.clear();
+                    size = 0;
+                }
+                size += content.len();
+                pack.push((path, content));
+            }
+            done += content.len() as u64;
+            advance(done);
+        }
+        if !pack.is_empty() {
+            self.object(&pack, tag)?;
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, files: &[(&str, &[u8])], tag: Option<&CacheTag>) -> io::Result<()> {
+        let mut decoded = Vec::new();
+        let mut entries = Vec::with_capacity(files.len());
+        for (path, content) in files {
+            entries.push(FileEntry {
+                path: (*path).to_owned(),
+                size: content.len() as u64,
+                sha256: Sha256Digest::of(content),
+                object: self.objects.len(),
+                offset: decoded.len() as u64,
+            });
+            decoded.extend_from_slice(content);
+        }
+        let decoded_size = decoded.len() as u64;
+        let compressed = gzip(&decoded)?;
+        let (encoding, bytes) = if compressed.len() < decoded.len() {
+            (Encoding::Gzip, compressed)
+        } else {
+            (Encoding::Identity, decoded)
+        };
+        let sha256 = Sha256Digest::of(&bytes);
+        self.objects.push(ObjectEntry {
+            sha256,
+            size: bytes.len() as u64,
+            encoding,
+            decoded_size,
+            tag: tag.cloned(),
+        });
+        self.files.append(&mut entries);
+        self.content.insert(sha256, bytes);
+        Ok(())
+    }
+}
+
+fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzBuilder::new()
+        .mtime(0)
+        .operating_system(UNKNOWN_SYSTEM)
+        .write(Vec::new(), Compression::best());
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    fn pack(files: &[(&str, Vec<u8>)]) -> Packed {
+        let mut packed = Packed::default();
+        packed
+            .add(
+                files.iter().map(|(path, content)| (*path, &**content)),
+                None,
+                |_| (),
+            )
+            .unwrap();
+        packed
+    }
+
+    /// Bytes that do not compress.
+    fn noise(length: usize) -> Vec<u8> {
+        let mut state = 1_u64;
+        std::iter::repeat_with(|| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        })
+        .take(length)
+        .collect()
+    }
+
+    #[test]
+    fn small_files_share_a_pack_and_large_ones_are_alone() {
+        let packed = pack(&[
+            ("a.py", b"print()\n".repeat(100)),
+            ("b.bin", vec![7; ALONE + 1]),
+            ("c.py", b"print()\n".repeat(50)),
+            ("d.txt", Vec::new()),
+        ]);
+        let objects: Vec<usize> = packed.files.iter().map(|file| file.object).collect();
+        assert_eq!(
+            packed
+                .files
+                .iter()
+                .map(|file| &*file.path)
+                .collect::<Vec<_>>(),
+            ["b.bin", "a.py", "c.py", "d.txt"]
+        );
+        assert_eq!(objects, [0, 1, 1, 1]);
+        assert_eq!(packed.files[2].offset, 800);
+        assert_eq!(packed.objects[1].decoded_size, 1200);
+    }
+
+    #[test]
+    fn packs_are_bounded() {
+        let files: Vec<(String, Vec<u8>)> = (0..10)
+            .map(|index| (format!("{index}"), vec![index; ALONE]))
+            .collect();
+        let mut packed = Packed::default();
+        packed
+            .add(
+                files.iter().map(|(path, content)| (&**path, &**content)),
+                None,
+                |_| (),
+            )
+            .unwrap();
+        let sizes: Vec<u64> = packed
+            .objects
+            .iter()
+            .map(|object| object.decoded_size)
+            .collect();
+        assert_eq!(sizes, [PACK as u64, PACK as u64, 2 * ALONE as u64]);
+    }
+
+    #[test]
+    fn what_does_not_compress_stays_as_it_is() {
+        let content = noise(10_000);
+        let packed = pack(&[("noise", content.clone())]);
+        assert_eq!(packed.objects[0].encoding, Encoding::Identity);
+        assert_eq!(packed.content[&packed.objects[0].sha256], content);
+        let packed = pack(&[("text", b"text ".repeat(1000))]);
+        assert_eq!(packed.objects[0].encoding, Encoding::Gzip);
+        let mut decoded = Vec::new();
+        flate2::read::GzDecoder::new(&*packed.content[&packed.objects[0].sha256])
+            .read_to_end(&mut decoded)
+            .unwrap();
+        assert_eq!(decoded, b"text ".repeat(1000));
+    }
+
+    #[test]
+    fn the_same_files_make_the_same_bytes() {
+        let files = [("a", b"abc".repeat(1000)), ("b", noise(100))];
+        assert_eq!(pack(&files).content, pack(&files).content);
+        let packed = pack(&files);
+        let bytes = &packed.content[&packed.objects[0].sha256];
+        assert_eq!(bytes[4..8], [0; 4], "no time in the header");
+        assert_eq!(bytes[9], UNKNOWN_SYSTEM);
+    }
+}

@@ -1,0 +1,146 @@
+//! Other programs: found on `PATH`, run with what they write kept for error messages.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+/// Lines of a failed program's output that a message shows.
+const SHOWN_LINES: usize = 12;
+
+/// The first executable file called `name` on `PATH`.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(format!("{name}{}", env::consts::EXE_SUFFIX)))
+        .find(|file| is_executable(file))
+}
+
+#[cfg(unix)]
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    path.metadata()
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_executable(path: &Path) -> bool {
+    path.is_file()
+}
+
+/// A Python that sees nothing of its user's settings and packages.
+pub(crate) fn python(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.args(["-s", "-S", "-B"]);
+    for variable in [
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "PYTHONSTARTUP",
+        "PYTHONOPTIMIZE",
+        "PYTHONWARNINGS",
+    ] {
+        command.env_remove(variable);
+    }
+    // The order of sets must not differ from run to run.
+    command.env("PYTHONHASHSEED", "0").env("PYTHONUTF8", "1");
+    command
+}
+
+/// How a program ended that was run to its end.
+pub(crate) struct Ended {
+    pub(crate) success: bool,
+    /// The last lines of standard output and error.
+    pub(crate) tail: String,
+}
+
+/// Runs a program; each line of its standard output goes to `line`.
+pub(crate) fn run(command: &mut Command, mut line: impl FnMut(&str)) -> io::Result<Ended> {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut child = Guard(child);
+    let stderr = child.0.stderr.take();
+    // Both pipes are read at once, or a program that fills one while the other is read would wait for ever.
+    let errors = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut stderr) = stderr {
+            let _ = stderr.read_to_end(&mut bytes);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    let mut output = String::new();
+    if let Some(stdout) = child.0.stdout.take() {
+        let mut stdout = BufReader::new(stdout);
+        let mut bytes = Vec::new();
+        while stdout.read_until(b'\n', &mut bytes)? > 0 {
+            let text = String::from_utf8_lossy(&bytes);
+            line(text.trim_end());
+            output.push_str(&text);
+            bytes.clear();
+        }
+    }
+    let status = child.0.wait()?;
+    output.push_str(&errors.join().unwrap_or_default());
+    Ok(Ended {
+        success: status.success(),
+        tail: tail(&output),
+    })
+}
+
+/// Standard output of a short program, if it succeeds.
+pub(crate) fn output(command: &mut Command) -> Option<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
+}
+
+/// `name` as a program that a message can show.
+pub(crate) fn shown(program: impl AsRef<OsStr>) -> String {
+    program.as_ref().to_string_lossy().into_owned()
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
+}
+
+/// Ends the program with us if we fail half-way.
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_is_short_and_has_no_empty_lines() {
+        let lines: Vec<String> = (0..40).map(|index| index.to_string()).collect();
+        let tail = tail(&lines.join("\n\n"));
+        assert_eq!(tail.lines().count(), SHOWN_LINES);
+        assert!(tail.ends_with("38\n39"));
+    }
+
+    #[test]
+    fn programs_that_do_not_exist_are_not_found() {
+        assert!(find("no-program-has-this-name").is_none());
+        assert!(output(&mut Command::new("no-program-has-this-name")).is_none());
+    }
+}

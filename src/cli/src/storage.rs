@@ -1,0 +1,251 @@
+//! Files of a repository on disk: written whole or not at all, and by one publisher at a time.
+//!
+//! A file is written under a temporary name in its own folder, flushed to the disk and renamed, and then
+//! its folder is flushed, so that a crash leaves the old file or the new one. What order files are written
+//! in is the caller's business.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use webimport_core::error::Coded;
+
+use crate::observe::{Event, Observer, WriteStep};
+
+/// How temporary files start. No reader looks at such names, `serve` refuses them, and the next publisher
+/// removes what a killed one left.
+pub(crate) const TEMPORARY_PREFIX: &str = ".webimport-tmp-";
+
+/// Beside `metadata/`; holds nothing, it is there to be locked.
+const LOCK_FILE: &str = ".webimport-lock";
+
+/// A file or folder could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// What the operating system says.
+    #[error("cannot {action} `{}`: {source}", path.display())]
+    Io {
+        /// `read`, `write` and so on.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// Another publisher holds the repository's lock.
+    #[error("another publisher is writing to `{}`", repository.display())]
+    Locked {
+        /// The repository's folder.
+        repository: PathBuf,
+    },
+}
+
+impl StorageError {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+impl Coded for StorageError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "publish.storage",
+            Self::Locked { .. } => "publish.locked",
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            Self::Io { .. } => "check the path, its permissions and the free space".into(),
+            Self::Locked { .. } => "wait until it is done and run the command again".into(),
+        }
+    }
+}
+
+/// The right to write to a repository; given back on drop, and by the system if the process is killed.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock of the repository in the existing folder `root`.
+    ///
+    /// # Errors
+    /// [`StorageError::Locked`] at once if somebody has it.
+    pub(crate) fn take(root: &Path) -> Result<Self, StorageError> {
+        let path = root.join(LOCK_FILE);
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(StorageError::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StorageError::Locked {
+                repository: root.to_owned(),
+            }),
+            Err(TryLockError::Error(error)) => Err(StorageError::io("lock", &path)(error)),
+        }
+    }
+}
+
+/// Writes `bytes` to `path` in one step, making its folders.
+pub(crate) fn write(
+    path: &Path,
+    bytes: &[u8],
+    observer: &dyn Observer,
+) -> Result<(), StorageError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    make_folders(folder)?;
+    observer.event(Event::Write {
+        path,
+        step: WriteStep::Start,
+    });
+    let mut file = tempfile::Builder::new()
+        .prefix(TEMPORARY_PREFIX)
+        .permissions_if_unix()
+        .tempfile_in(folder)
+        .map_err(StorageError::io("write to", folder))?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(StorageError::io("write", path))?;
+    observer.event(Event::Write {
+        path,
+        step: WriteStep::Temporary,
+    });
+    file.persist(path)
+        .map_err(|error| StorageError::io("write", path)(error.error))?;
+    sync_folder(folder)?;
+    observer.event(Event::Write {
+        path,
+        step: WriteStep::Done,
+    });
+    Ok(())
+}
+
+/// Makes `folder` and what is above it, each flushed into the folder that holds it.
+fn make_folders(folder: &Path) -> Result<(), StorageError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        make_folders(parent)?;
+    }
+    match fs::create_dir(folder) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(StorageError::io("make", folder)(error)),
+    }
+    match folder
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        Some(parent) => sync_folder(parent),
+        None => Ok(()),
+    }
+}
+
+/// Makes a rename or a new name durable. Only Unix can open a folder for this.
+fn sync_folder(folder: &Path) -> Result<(), StorageError> {
+    if cfg!(unix) {
+        File::open(folder)
+            .and_then(|file| file.sync_all())
+            .map_err(StorageError::io("flush", folder))?;
+    }
+    Ok(())
+}
+
+/// Removes temporary files that a killed publisher left under `folder`. The caller holds the lock.
+pub(crate) fn sweep(folder: &Path) -> Result<(), StorageError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(StorageError::io("read", folder)(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(StorageError::io("read", folder))?;
+        let kind = entry
+            .file_type()
+            .map_err(StorageError::io("read", folder))?;
+        if kind.is_dir() {
+            sweep(&entry.path())?;
+        } else if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(TEMPORARY_PREFIX)
+        {
+            fs::remove_file(entry.path()).map_err(StorageError::io("remove", &entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Temporary files are private to their owner, but these become public ones.
+trait PublicPermissions {
+    fn permissions_if_unix(&mut self) -> &mut Self;
+}
+
+impl PublicPermissions for tempfile::Builder<'_, '_> {
+    #[cfg(unix)]
+    fn permissions_if_unix(&mut self) -> &mut Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        // The umask still applies.
+        self.permissions(fs::Permissions::from_mode(0o666))
+    }
+
+    #[cfg(not(unix))]
+    fn permissions_if_unix(&mut self) -> &mut Self {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::Silent;
+
+    #[test]
+    fn a_write_replaces_the_whole_file_and_leaves_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/file");
+        write(&path, b"old and long", &Silent).unwrap();
+        write(&path, b"new", &Silent).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn two_publishers_exclude_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Lock::take(folder.path()).unwrap();
+        assert!(matches!(
+            Lock::take(folder.path()),
+            Err(StorageError::Locked { .. })
+        ));
+        drop(first);
+        assert!(Lock::take(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn a_sweep_removes_temporary_files_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let (kept, left) = (
+            folder.path().join("a/kept"),
+            folder.path().join("a/.webimport-tmp-x"),
+        );
+        write(&kept, b"", &Silent).unwrap();
+        fs::write(&left, b"").unwrap();
+        sweep(folder.path()).unwrap();
+        assert!(kept.exists() && !left.exists());
+    }
+}

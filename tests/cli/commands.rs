@@ -1,0 +1,316 @@
+//! What every command writes, as golden files in `snapshots`: `!` marks standard error, `?` the exit code.
+//! Digests are numbered in the order in which they appear.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use insta::assert_snapshot;
+use support::{WheelBuilder, webimport};
+use tempfile::TempDir;
+
+/// Runs several commands in one folder.
+struct Session {
+    folder: TempDir,
+    text: String,
+}
+
+impl Session {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            text: String::new(),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn run(&mut self, arguments: &str) -> &mut Self {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        self.text
+            .push_str(&webimport(self.folder.path(), &arguments));
+        self
+    }
+
+    /// Runs what the golden file need not show.
+    fn prepare(&mut self, arguments: &str) -> &mut Self {
+        let before = self.text.len();
+        self.run(arguments);
+        assert!(self.text.ends_with("? 0\n"), "{}", &self.text[before..]);
+        self.text.truncate(before);
+        self
+    }
+
+    fn repository() -> Self {
+        let mut session = Self::new();
+        session.prepare("init repo --keys keys");
+        session
+    }
+
+    fn wheel(&self, wheel: &WheelBuilder) -> String {
+        wheel.write(self.path());
+        wheel.file_name()
+    }
+
+    fn pin(&self) -> String {
+        let root = fs::read(self.path().join("repo/metadata/1.root.json")).unwrap();
+        format!("sha256:{}", webimport_core::digest::Sha256Digest::of(&root))
+    }
+
+    fn golden(&self) -> String {
+        let folder = self.path().canonicalize().unwrap();
+        golden(&self.text.replace(&*folder.to_string_lossy(), "<folder>"))
+    }
+}
+
+/// Replaces what differs from run to run.
+fn golden(text: &str) -> String {
+    let mut digests: HashMap<String, usize> = HashMap::new();
+    let mut out = String::new();
+    let mut word = String::new();
+    for character in text.chars().chain(['\n']) {
+        if character.is_ascii_alphanumeric() || matches!(character, '-' | ':') {
+            word.push(character);
+            continue;
+        }
+        let plain = word.strip_prefix("sha256:").unwrap_or(&word);
+        if plain.len() == 64 && plain.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let next = digests.len() + 1;
+            let number = *digests.entry(plain.to_owned()).or_insert(next);
+            out.push_str(&word.replace(plain, &format!("<digest {number}>")));
+        } else if word.len() == 20 && word.starts_with("20") && word.ends_with('Z') {
+            out.push_str("<time>");
+        } else {
+            out.push_str(&word);
+        }
+        word.clear();
+        out.push(character);
+    }
+    out.truncate(out.len() - 1);
+    out
+}
+
+fn greet(version: &str) -> WheelBuilder {
+    WheelBuilder::new("greet", version)
+        .file("greet/words.txt", "hello\n".repeat(100))
+        .metadata("Requires-Dist: numpy>=2")
+        .metadata("Requires-Python: >=3.11")
+}
+
+#[test]
+fn help() {
+    let mut session = Session::new();
+    for command in [
+        "--help",
+        "new --help",
+        "init --help",
+        "release --help",
+        "serve --help",
+        "verify --help",
+    ] {
+        session.run(command);
+    }
+    assert_snapshot!(session.golden());
+}
+
+#[test]
+fn usage_errors() {
+    let mut session = Session::new();
+    session
+        .run("publish")
+        .run("init repo")
+        .run("init repo --json")
+        .run("release --repo repo --keys keys")
+        .run("release x --repo repo --keys keys --name Not/Good --json")
+        .run("release x --repo repo --keys keys --channel 1")
+        .run("serve repo --port 70000")
+        .run("serve repo --addr localhost --json")
+        .run("verify repo/x")
+        .run("verify repo/x --root 1234");
+    assert_snapshot!(session.golden());
+}
+
+#[test]
+fn new() {
+    let mut session = Session::new();
+    session
+        .run("new my-lib")
+        .run("new my-lib")
+        .run("new other --name Good.Name --json")
+        .run("new 1st")
+        .run("new x --name class --json");
+    fs::write(session.path().join("file"), "").unwrap();
+    session.run("new file/below --name a");
+    assert_snapshot!(session.golden());
+}
+
+#[test]
+fn init() {
+    let mut session = Session::new();
+    session
+        .run("init repo --keys keys")
+        .run("init repo --keys other")
+        .run("init other --keys keys")
+        .run("init third --keys third/keys")
+        .run("init json --keys json-keys --json")
+        .run("init json --keys json-keys --json");
+    assert_snapshot!(session.golden());
+}
+
+#[test]
+fn release() {
+    let mut session = Session::repository();
+    let wheel = session.wheel(&greet("1.0"));
+    let other = session.wheel(
+        &WheelBuilder::new("helper", "2.0").file("helper-2.0.data/scripts/run", "#!python\n"),
+    );
+    let to = "--repo repo --keys keys --bytecode off";
+    session
+        .run(&format!("release {wheel} {other} {to}"))
+        .run(&format!("release {wheel} {other} {to}"))
+        .run(&format!("release {wheel} {other} {to} --channel next"))
+        .run(&format!("release {wheel} {to}"))
+        .run(&format!(
+            "release {other} {to} --name renamed --version 3 --json"
+        ))
+        .run(&format!(
+            "release {wheel} {other} --repo repo --keys keys --version 4"
+        ));
+    assert_snapshot!(session.golden());
+}
+
+#[test]
+fn release_is_refused() {
+    let mut session = Session::repository();
+    session.prepare("init elsewhere --keys elsewhere-keys");
+    let to = "--repo repo --keys keys --bytecode off";
+    let wheel = session.wheel(&greet("1.0"));
+    let same = session.wheel(&WheelBuilder::new("same", "1.0").file("greet/__init__.py", "other"));
+    let native =
+        session.wheel(&WheelBuilder::new("native", "1.0").file("native/fast.so", "\x7fELF"));
+    let start = session.wheel(&WheelBuilder::new("start", "1.0").file("start.pth", "import os"));
+    let mut changed = WheelBuilder::new("changed", "1.0");
+    changed.record = Some("changed/__init__.py,sha256=x,3\n".into());
+    let changed = session.wheel(&changed);
+    let empty = session.wheel(&WheelBuilder {
+        files: [("a-b/x.txt".into(), vec![])].into(),
+        ..greet("2.0")
+    });
+    fs::write(session.path().join("broken-1.0-py3-none-any.whl"), "PK").unwrap();
+    fs::create_dir(session.path().join("folder")).unwrap();
+    fs::create_dir(session.path().join("project")).unwrap();
+    fs::write(
+        session.path().join("project/pyproject.toml"),
+        "[tool.webimport]\nchanel = 'next'\n",
+    )
+    .unwrap();
+    session
+        .run(&format!("release {wheel} --repo none --keys keys"))
+        .run(&format!("release {wheel} --repo repo --keys none"))
+        .run(&format!(
+            "release {wheel} --repo repo --keys elsewhere-keys"
+        ))
+        .run(&format!("release none.whl {to}"))
+        .run(&format!("release folder {to} --json"))
+        .run(&format!("release project {to}"))
+        .run(&format!("release broken-1.0-py3-none-any.whl {to}"))
+        .run(&format!("release {wheel} {same} {to}"))
+        .run(&format!("release {wheel} {wheel} {to}"))
+        .run(&format!("release {native} {to}"))
+        .run(&format!("release {start} {to}"))
+        .run(&format!("release {changed} {to}"))
+        .run(&format!("release {empty} {to}"))
+        .run(&format!(
+            "release {wheel} --repo repo --keys keys --bytecode off,auto"
+        ))
+        .run(&format!(
+            "release {wheel} --repo repo --keys keys --bytecode no-python"
+        ));
+    fs::write(session.path().join("project/pyproject.toml"), "").unwrap();
+    session.run(&format!("release project {to}"));
+    assert_snapshot!(session.golden());
+}
+
+#[cfg(unix)]
+#[test]
+fn release_with_a_key_that_others_can_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut session = Session::repository();
+    let wheel = session.wheel(&greet("1.0"));
+    fs::set_permissions(
+        session.path().join("keys/targets.pem"),
+        fs::Permissions::from_mode(0o644),
+    )
+    .unwrap();
+    session.run(&format!(
+        "release {wheel} --repo repo --keys keys --bytecode off"
+    ));
+    assert_snapshot!(session.golden());
+}
+
+#[test]
+fn release_beside_another_publisher() {
+    let mut session = Session::repository();
+    let wheel = session.wheel(&greet("1.0"));
+    let lock = fs::File::options()
+        .write(true)
+        .open(session.path().join("repo/.webimport-lock"))
+        .unwrap();
+    lock.lock().unwrap();
+    session.run(&format!(
+        "release {wheel} --repo repo --keys keys --bytecode off"
+    ));
+    lock.unlock().unwrap();
+    assert_snapshot!(session.golden());
+}
+
+#[test]
+fn verify() {
+    let mut session = Session::repository();
+    let wheel = session.wheel(&greet("1.0"));
+    session.prepare(&format!(
+        "release {wheel} --repo repo --keys keys --bytecode off"
+    ));
+    let pin = session.pin();
+    session
+        .run(&format!("verify repo/greet --root {pin}"))
+        .run(&format!("verify repo/greet@1.0 --root {pin} --json"))
+        .run(&format!("verify repo/greet@next --root {pin}"))
+        .run(&format!("verify repo/greet@2.0 --root {pin}"))
+        .run(&format!("verify repo/other --root {pin}"))
+        .run(&format!("verify none/greet --root {pin}"))
+        .run(&format!(
+            "verify http://code.example.org/repo/greet --root {pin}"
+        ))
+        .run(&format!(
+            "verify https://code.example.org/repo/Greet --root {pin} --json"
+        ))
+        .run(&format!("verify greet --root {pin}"));
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    session.run(&format!("verify repo/greet --root {wrong}"));
+    let object = support::files(&session.path().join("repo/objects")).remove(0);
+    fs::write(session.path().join("repo/objects").join(object), "changed").unwrap();
+    session.run(&format!("verify repo/greet --root {pin}"));
+    assert_snapshot!(session.golden());
+}
+
+#[test]
+fn serve_is_refused() {
+    let mut session = Session::repository();
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = busy.local_addr().unwrap().port();
+    session
+        .run("serve none")
+        .run(&format!("serve repo --port {port}"));
+    let text = session.golden().replace(&port.to_string(), "<port>");
+    assert_snapshot!(text);
+}

@@ -1,0 +1,750 @@
+//! Publishing: what a repository holds afterwards, and at every moment in between.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use support::{NOW, TestRepository, WheelBuilder, files};
+use webimport_cli::bytecode::BytecodeChoice;
+use webimport_cli::keys::KeyFolder;
+use webimport_cli::observe::{Event, Observer, Silent, WriteStep};
+use webimport_cli::project::ProjectError;
+use webimport_cli::release::{ReleaseError, ReleaseOptions, Released, release};
+use webimport_cli::repository::{
+    Publication, Published, Repository, RepositoryError, Validity, init,
+};
+use webimport_core::digest::Sha256Digest;
+use webimport_core::error::{Coded as _, Error, ResolveError, VerifyError};
+
+fn greet(version: &str) -> WheelBuilder {
+    WheelBuilder::new("greet", version).file("greet/words.txt", "hello\n")
+}
+
+#[test]
+fn a_release_is_what_its_wheels_say() {
+    let repository = TestRepository::new();
+    let released = repository
+        .release(&[
+            greet("1.0")
+                .file("greet-1.0.data/purelib/greet/more.py", "")
+                .file("greet-1.0.data/data/share/doc.txt", "")
+                .file("greet/__pycache__/__init__.cpython-311.pyc", "old")
+                .metadata("Requires-Dist: helper>=1")
+                .metadata("Requires-Dist: numpy>=2; sys_platform != 'win32'")
+                .metadata("Requires-Python: >=3.11"),
+            WheelBuilder::new("helper", "2.0").metadata("Requires-Python: <4,>=3.9"),
+        ])
+        .unwrap();
+    assert_eq!(released.change, Published::New);
+    assert_eq!(released.modules, ["greet", "helper"]);
+    assert_eq!(released.requires, ["numpy>=2"]);
+    assert_eq!(released.notes.len(), 2, "{:?}", released.notes);
+    let verified = repository.verify("greet").unwrap();
+    assert_eq!(
+        (verified.sha256, verified.files),
+        (released.sha256, released.files)
+    );
+    let path = format!("targets/greet/1.0/{}.release.json", released.sha256);
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&fs::read(repository.root().join(path)).unwrap()).unwrap();
+    let paths: Vec<&str> = manifest["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file["path"].as_str().unwrap())
+        .collect();
+    assert!(paths.contains(&"greet/more.py") && paths.contains(&"greet-1.0.dist-info/RECORD"));
+    assert!(
+        !paths
+            .iter()
+            .any(|path| path.contains("doc.txt") || path.contains("pyc")),
+        "{paths:?}"
+    );
+    assert_eq!(manifest["requires_python"], "<4,>=3.11,>=3.9");
+}
+
+#[test]
+fn the_same_sources_make_the_same_bytes_in_any_repository() {
+    let (one, two) = (TestRepository::new(), TestRepository::new());
+    let wheels = [greet("1.0"), WheelBuilder::new("helper", "2.0")];
+    assert_eq!(
+        one.release(&wheels).unwrap().sha256,
+        two.release(&wheels).unwrap().sha256
+    );
+    for folder in ["objects", "targets"] {
+        assert_eq!(
+            files(&one.root().join(folder)),
+            files(&two.root().join(folder))
+        );
+    }
+}
+
+#[test]
+fn the_same_release_again_changes_nothing() {
+    let repository = TestRepository::new();
+    repository.release(&[greet("1.0")]).unwrap();
+    let before = files(&repository.root());
+    assert_eq!(
+        repository.release(&[greet("1.0")]).unwrap().change,
+        Published::Nothing
+    );
+    assert_eq!(files(&repository.root()), before);
+}
+
+#[test]
+fn the_same_version_with_other_content_is_refused() {
+    let repository = TestRepository::new();
+    repository.release(&[greet("1.0")]).unwrap();
+    let before = files(&repository.root());
+    let error = repository
+        .release(&[greet("1.0").file("greet/more.py", "")])
+        .unwrap_err();
+    assert!(matches!(
+        error,
+        ReleaseError::Repository(RepositoryError::Published { .. })
+    ));
+    assert_eq!(error.code(), "publish.exists");
+    assert_eq!(files(&repository.root()), before);
+}
+
+#[test]
+fn a_channel_names_one_release() {
+    let repository = TestRepository::new();
+    let on = |version: &str, channel: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let source = greet(version).write(folder.path());
+        let channel = Some(channel.parse().unwrap());
+        release(
+            &ReleaseOptions {
+                channel,
+                ..repository.options(&[source])
+            },
+            &Silent,
+        )
+        .unwrap()
+        .change
+    };
+    let version = |release: &str| repository.verify(release).unwrap().version.to_string();
+    assert_eq!(on("1.0", "stable"), Published::New);
+    assert_eq!(on("2.0", "next"), Published::New);
+    assert_eq!(
+        (version("greet"), version("greet@next")),
+        ("1.0".into(), "2.0".into())
+    );
+    assert_eq!(on("2.0", "stable"), Published::ChannelMoved);
+    assert_eq!(
+        (version("greet"), version("greet@next")),
+        ("2.0".into(), "2.0".into())
+    );
+    assert_eq!(on("1.0", "stable"), Published::ChannelMoved);
+    assert_eq!(version("greet"), "1.0");
+    // Another name has its own channels.
+    repository
+        .release(&[WheelBuilder::new("other", "5")])
+        .unwrap();
+    assert_eq!(
+        (version("greet"), version("other")),
+        ("1.0".into(), "5".into())
+    );
+}
+
+#[test]
+fn releasing_again_renews_metadata_that_are_about_to_expire() {
+    let repository = TestRepository::new();
+    repository.release(&[greet("1.0")]).unwrap();
+    let wheels = tempfile::tempdir().unwrap();
+    let source = greet("1.0").write(wheels.path());
+    let again = |days: u32| {
+        let validity = Validity::from(NOW.plus_days(days));
+        let options = ReleaseOptions {
+            validity,
+            ..repository.options(std::slice::from_ref(&source))
+        };
+        release(&options, &Silent).unwrap().change
+    };
+    let at = |days| {
+        repository
+            .verify_at(
+                &format!("{}/greet", repository.root().display()),
+                NOW.plus_days(days),
+            )
+            .map(drop)
+    };
+    assert_eq!(again(14), Published::Nothing);
+    assert!(at(29).is_ok());
+    assert!(matches!(
+        at(30),
+        Err(Error::Verify(VerifyError::Expired { .. }))
+    ));
+    // Also after it was too late.
+    assert_eq!(again(40), Published::Renewed);
+    assert!(at(69).is_ok());
+}
+
+#[test]
+fn publishing_again_mends_what_was_lost() {
+    let repository = TestRepository::new();
+    repository.release(&[greet("1.0")]).unwrap();
+    let object = repository
+        .root()
+        .join("objects")
+        .join(&files(&repository.root().join("objects"))[0]);
+    for damage in [None, Some("changed")] {
+        match damage {
+            None => fs::remove_file(&object).unwrap(),
+            Some(text) => fs::write(&object, text).unwrap(),
+        }
+        assert!(repository.verify("greet").is_err());
+        assert_eq!(
+            repository.release(&[greet("1.0")]).unwrap().change,
+            Published::Nothing
+        );
+        repository.verify("greet").unwrap();
+    }
+}
+
+#[test]
+fn metadata_that_were_changed_are_not_built_on() {
+    let repository = TestRepository::new();
+    repository.release(&[greet("1.0")]).unwrap();
+    for file in [
+        "1.root.json",
+        "timestamp.json",
+        "2.snapshot.json",
+        "2.targets.json",
+    ] {
+        let path = repository.root().join("metadata").join(file);
+        let before = fs::read(&path).unwrap();
+        let text = String::from_utf8(before.clone()).unwrap();
+        fs::write(
+            &path,
+            text.replacen("\"version\":", "\"extra\":0,\"version\":", 1),
+        )
+        .unwrap();
+        let error = repository.release(&[greet("2.0")]).unwrap_err();
+        assert_eq!(error.code(), "publish.repository", "{file}: {error}");
+        fs::write(&path, before).unwrap();
+    }
+    repository.release(&[greet("2.0")]).unwrap();
+}
+
+#[test]
+fn what_readers_would_refuse_is_not_published() {
+    let repository = TestRepository::new();
+    let refused = |wheel: WheelBuilder| repository.release(&[wheel]).unwrap_err().code();
+    assert_eq!(
+        refused(greet("1.0").file("greet-1.0.data/purelib/x.pth", "")),
+        "verify.unsafe_file"
+    );
+    assert_eq!(
+        refused(greet("1.0").file("greet-1.0.data/purelib/sitecustomize.py", "")),
+        "verify.unsafe_file"
+    );
+    assert_eq!(
+        refused(greet("1.0").file("greet-1.0.data/purelib/GREET/x.py", "")),
+        "verify.path"
+    );
+    assert_eq!(refused(greet("dev")), "publish.name");
+    assert!(matches!(
+        repository.verify("greet"),
+        Err(Error::Resolve(ResolveError::UnknownName { .. }))
+    ));
+    assert!(!repository.root().join("objects").exists());
+}
+
+/// Looks at the repository as a reader does, at each step of a writer.
+struct Reader<'a> {
+    repository: &'a TestRepository,
+    seen: RefCell<Vec<String>>,
+}
+
+impl Observer for Reader<'_> {
+    fn event(&self, event: Event<'_>) {
+        if let Event::Write { .. } = event {
+            let verified = self.repository.verify("greet").unwrap();
+            assert_eq!(
+                self.repository
+                    .verify("greet@1.0")
+                    .unwrap()
+                    .version
+                    .as_str(),
+                "1.0"
+            );
+            self.seen.borrow_mut().push(verified.version.to_string());
+        }
+    }
+}
+
+#[test]
+fn a_reader_sees_the_old_state_until_it_sees_the_new_one() {
+    let repository = TestRepository::new();
+    repository.release(&[greet("1.0")]).unwrap();
+    let reader = Reader {
+        repository: &repository,
+        seen: RefCell::default(),
+    };
+    let wheels = tempfile::tempdir().unwrap();
+    release(
+        &repository.options(&[greet("2.0").write(wheels.path())]),
+        &reader,
+    )
+    .unwrap();
+    let mut seen = reader.seen.into_inner();
+    assert_eq!(
+        seen.len(),
+        5 * 3,
+        "object, manifest and three metadata files, in three steps each"
+    );
+    seen.dedup();
+    assert_eq!(seen, ["1.0", "2.0"]);
+}
+
+const KILL_FOLDER: &str = "WEBIMPORT_TEST_KILL_FOLDER";
+const KILL_STEP: &str = "WEBIMPORT_TEST_KILL_STEP";
+
+/// Kills its process at one of the steps.
+struct Killer {
+    left: Cell<u32>,
+}
+
+impl Observer for Killer {
+    fn event(&self, event: Event<'_>) {
+        if let Event::Write { .. } = event {
+            if self.left.get() == 0 {
+                let id = std::process::id().to_string();
+                std::process::Command::new("kill")
+                    .args(["-9", &id])
+                    .status()
+                    .unwrap();
+                unreachable!("the process was killed");
+            }
+            self.left.set(self.left.get() - 1);
+        }
+    }
+}
+
+/// Not a test of its own: the process that the next one kills.
+#[test]
+#[ignore = "run by `a_kill_at_any_step_leaves_the_old_state_or_the_new_one`"]
+fn publisher_to_be_killed() {
+    let (Some(folder), Ok(step)) = (std::env::var_os(KILL_FOLDER), std::env::var(KILL_STEP)) else {
+        return;
+    };
+    let folder = PathBuf::from(folder);
+    release(
+        &in_folder(&folder),
+        &Killer {
+            left: Cell::new(step.parse().unwrap()),
+        },
+    )
+    .unwrap();
+}
+
+/// The release of version 2.0 into the repository below `folder`.
+fn in_folder(folder: &Path) -> ReleaseOptions {
+    ReleaseOptions {
+        sources: vec![folder.join(greet("2.0").file_name())],
+        repository: folder.join("repo"),
+        keys: KeyFolder::new(folder.join("keys")),
+        name: None,
+        version: None,
+        channel: None,
+        bytecode: Some(BytecodeChoice::Off),
+        pyodide: None,
+        validity: Validity::from(NOW),
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_kill_at_any_step_leaves_the_old_state_or_the_new_one() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let original = TestRepository::new();
+    original.release(&[greet("1.0")]).unwrap();
+    let keys = files(original.keys().path());
+    let mut versions = BTreeMap::new();
+    for step in 0.. {
+        let folder = tempfile::tempdir().unwrap();
+        support::copy(&original.root(), &folder.path().join("repo"));
+        fs::create_dir(folder.path().join("keys")).unwrap();
+        for key in &keys {
+            // Keeps the mode.
+            fs::copy(
+                original.keys().path().join(key),
+                folder.path().join("keys").join(key),
+            )
+            .unwrap();
+        }
+        greet("2.0").write(folder.path());
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "publisher_to_be_killed", "--ignored"])
+            .env(KILL_FOLDER, folder.path())
+            .env(KILL_STEP, step.to_string())
+            .stdout(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        if status.success() {
+            break;
+        }
+        assert_eq!(status.signal(), Some(9));
+
+        let verify = |release: &str| {
+            let url = format!("{}/{release}", folder.path().join("repo").display());
+            original
+                .verify_at(&url, NOW)
+                .map(|verified| verified.version.to_string())
+        };
+        let found = verify("greet").unwrap();
+        assert_eq!(verify("greet@1.0").unwrap(), "1.0");
+        assert_eq!(verify("greet@2.0").is_ok(), found == "2.0");
+        versions.insert(step, found);
+
+        // The next publisher finishes the work and leaves no trace of the first one.
+        release(&in_folder(folder.path()), &Silent).unwrap();
+        assert_eq!(verify("greet").unwrap(), "2.0");
+        let left = files(&folder.path().join("repo"));
+        assert!(!left.iter().any(|file| file.contains("tmp")), "{left:?}");
+        assert_eq!(left.len(), files(&original.root()).len() + 4, "{left:?}");
+    }
+    let found: Vec<&str> = versions.values().map(String::as_str).collect();
+    assert_eq!(found.len(), 5 * 3);
+    // Only the last rename, that of the timestamp, shows the new state.
+    assert!(
+        found[..14].iter().all(|version| *version == "1.0"),
+        "{found:?}"
+    );
+    assert_eq!(found[14], "2.0");
+}
+
+/// Panics at one of the steps.
+struct Stopper(Cell<u32>);
+
+impl Observer for Stopper {
+    fn event(&self, event: Event<'_>) {
+        if let Event::Write { .. } = event {
+            assert_ne!(self.0.get(), 0, "stopped");
+            self.0.set(self.0.get() - 1);
+        }
+    }
+}
+
+#[test]
+fn a_repository_that_was_made_half_can_be_made_again() {
+    for step in 0..4 * 3 {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("repo");
+        let make = |keys: &str, observer: &dyn Observer| {
+            init(
+                &root,
+                &KeyFolder::new(folder.path().join(keys)),
+                &Validity::from(NOW),
+                observer,
+            )
+        };
+        let stopper = std::panic::AssertUnwindSafe(|| make("keys", &Stopper(Cell::new(step))));
+        assert!(std::panic::catch_unwind(stopper).is_err());
+        if step == 11 {
+            // The root has its name: it is a repository.
+            assert!(matches!(
+                make("other", &Silent),
+                Err(RepositoryError::Exists { .. })
+            ));
+            Repository::open(&root)
+                .unwrap()
+                .check_keys(&KeyFolder::new(folder.path().join("keys")))
+                .unwrap();
+        } else {
+            assert!(matches!(
+                Repository::open(&root),
+                Err(RepositoryError::Missing { .. })
+            ));
+            make("other", &Silent).unwrap();
+            Repository::open(&root)
+                .unwrap()
+                .check_keys(&KeyFolder::new(folder.path().join("other")))
+                .unwrap();
+        }
+    }
+}
+
+/// Checks that a file has its new content under its name at the last step and not before.
+struct Order {
+    before: BTreeMap<PathBuf, Vec<u8>>,
+    done: RefCell<Vec<String>>,
+}
+
+impl Observer for Order {
+    fn event(&self, event: Event<'_>) {
+        let Event::Write { path, step } = event else {
+            return;
+        };
+        let is_new = fs::read(path).ok().as_ref() != self.before.get(path);
+        assert_eq!(
+            is_new,
+            step == WriteStep::Done,
+            "{} {step:?}",
+            path.display()
+        );
+        if step == WriteStep::Done {
+            let name = path.file_name().unwrap().to_string_lossy();
+            // Without the digest or the version.
+            self.done.borrow_mut().push(
+                name.split_once('.')
+                    .map_or("object", |(_, rest)| rest)
+                    .to_owned(),
+            );
+        }
+    }
+}
+
+#[test]
+fn files_are_written_whole_and_in_order() {
+    let repository = TestRepository::new();
+    repository.release(&[greet("1.0")]).unwrap();
+    let root = repository.root();
+    let before = files(&root)
+        .into_iter()
+        .map(|file| root.join(file))
+        .map(|path| (path.clone(), fs::read(path).unwrap()));
+    let order = Order {
+        before: before.collect(),
+        done: RefCell::default(),
+    };
+    let publication = Publication {
+        name: "by-hand".parse().unwrap(),
+        version: "1".parse().unwrap(),
+        channel: "stable".parse().unwrap(),
+        manifest: b"{}".to_vec(),
+        objects: BTreeMap::from([(Sha256Digest::of(b"x"), b"x".to_vec())]),
+    };
+    let opened = Repository::open(&root).unwrap();
+    opened
+        .publish(
+            &publication,
+            &repository.keys(),
+            &Validity::from(NOW),
+            &order,
+        )
+        .unwrap();
+    assert_eq!(
+        *order.done.borrow(),
+        [
+            "object",
+            "release.json",
+            "targets.json",
+            "snapshot.json",
+            "json"
+        ]
+    );
+}
+
+/// A build backend without a requirement, so that nothing is fetched.
+const BACKEND: &str = r#"
+import base64, hashlib, os, zipfile
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    os.makedirs("build/lib", exist_ok=True)
+    open("build/lib/left-behind.py", "w").close()
+    files = {
+        "fresh/__init__.py": open("fresh/__init__.py").read(),
+        "fresh-0.3.dist-info/METADATA": "Metadata-Version: 2.1\nName: Fresh\nVersion: 0.3\n",
+        "fresh-0.3.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    def digest(text):
+        raw = hashlib.sha256(text.encode()).digest()
+        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    record = "".join(f"{path},sha256={digest(text)},{len(text)}\n" for path, text in files.items())
+    files["fresh-0.3.dist-info/RECORD"] = record + "fresh-0.3.dist-info/RECORD,,\n"
+    name = "fresh-0.3-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(wheel_directory, name), "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+    return name
+"#;
+
+fn project(folder: &Path, backend: &str) -> PathBuf {
+    let project = folder.join("fresh-project");
+    fs::create_dir_all(project.join("fresh")).unwrap();
+    fs::write(project.join("fresh/__init__.py"), "x = 1\n").unwrap();
+    fs::write(project.join("backend.py"), backend).unwrap();
+    let toml = "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n\n\
+                [project]\nname = \"Fresh\"\nversion = \"0.3\"\nrequires-python = \">=3.99\"\n\n\
+                [tool.webimport]\nname = \"fresh-release\"\nchannel = \"next\"\nbytecode = \"off\"\n";
+    fs::write(project.join("pyproject.toml"), toml).unwrap();
+    project
+}
+
+/// `None` on a machine that can build nothing.
+fn release_project(
+    repository: &TestRepository,
+    project: PathBuf,
+) -> Option<Result<Released, ReleaseError>> {
+    let options = ReleaseOptions {
+        bytecode: None,
+        ..repository.options(&[project])
+    };
+    match release(&options, &Silent) {
+        Err(ReleaseError::Project(ProjectError::NoBuilder { .. })) => {
+            eprintln!("skipped: neither pip nor uv is here");
+            None
+        }
+        other => Some(other),
+    }
+}
+
+#[test]
+fn a_project_is_built_by_its_own_backend_and_stays_as_it_was() {
+    let repository = TestRepository::new();
+    let folder = tempfile::tempdir().unwrap();
+    let project = project(folder.path(), BACKEND);
+    let before = files(&project);
+    let Some(released) = release_project(&repository, project.clone()) else {
+        return;
+    };
+    let released = released.unwrap();
+    assert_eq!(released.name.as_str(), "fresh-release");
+    assert_eq!(released.version.as_str(), "0.3");
+    assert_eq!(released.channel.as_str(), "next");
+    assert_eq!(released.modules, ["fresh"]);
+    assert!(released.bytecode.is_empty());
+    repository.verify("fresh-release@next").unwrap();
+    assert_eq!(files(&project), before);
+}
+
+#[test]
+fn a_build_that_fails_says_why() {
+    let repository = TestRepository::new();
+    let folder = tempfile::tempdir().unwrap();
+    let backend = "def build_wheel(*_):\n    raise SystemExit('no wheel today')\n";
+    let Some(released) = release_project(&repository, project(folder.path(), backend)) else {
+        return;
+    };
+    let error = released.unwrap_err();
+    assert_eq!(error.code(), "publish.build");
+    assert!(error.to_string().contains("no wheel today"), "{error}");
+}
+
+/// npm's package, if the set-up has fetched it or the environment names it.
+fn pyodide() -> Option<PathBuf> {
+    let fetched =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/npm/node_modules/pyodide");
+    let named = std::env::var_os("WEBIMPORT_PYODIDE").map(PathBuf::from);
+    named
+        .into_iter()
+        .chain([fetched])
+        .find(|path| path.join("pyodide.mjs").is_file())
+}
+
+#[test]
+fn pyodide_compiles_where_no_python_314_is() {
+    let Some(pyodide) = pyodide() else {
+        eprintln!("skipped: npm's `pyodide` is not here");
+        return;
+    };
+    let repository = TestRepository::new();
+    let folder = tempfile::tempdir().unwrap();
+    let source = greet("1.0")
+        .file("greet/bad.py", "def (\n")
+        .write(folder.path());
+    let options = |bytecode, pyodide| ReleaseOptions {
+        bytecode: Some(bytecode),
+        pyodide,
+        ..repository.options(std::slice::from_ref(&source))
+    };
+    let released = release(
+        &options(BytecodeChoice::Auto, Some(pyodide.clone())),
+        &Silent,
+    )
+    .unwrap();
+    assert_eq!(released.bytecode[0].tag.as_str(), "cpython-314");
+    assert_eq!((released.bytecode[0].files, released.notes.len()), (1, 1));
+    // As one of the given interpreters it makes the same bytes.
+    let given = BytecodeChoice::Interpreters(vec![pyodide]);
+    assert_eq!(
+        release(&options(given, None), &Silent).unwrap().change,
+        Published::Nothing
+    );
+}
+
+/// The wheels that the demo releases, if the set-up has fetched them.
+fn real_wheels(names: &[&str]) -> Option<Vec<PathBuf>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/wheels");
+    let found: Vec<PathBuf> = fs::read_dir(folder)
+        .ok()?
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    names
+        .iter()
+        .map(|name| {
+            let is_it = |path: &&PathBuf| {
+                path.file_name()
+                    .unwrap()
+                    .to_string_lossy()
+                    .to_lowercase()
+                    .starts_with(&format!("{name}-"))
+            };
+            found.iter().find(is_it).cloned()
+        })
+        .collect()
+}
+
+#[test]
+fn real_wheels_make_one_release() {
+    let Some(wheels) = real_wheels(&["rich", "pygments", "markdown_it_py", "mdurl"]) else {
+        eprintln!("skipped: `cargo xtask` has not fetched the wheels yet");
+        return;
+    };
+    let repository = TestRepository::new();
+    let released = release(&repository.options(&wheels), &Silent).unwrap();
+    assert_eq!(released.name.as_str(), "rich");
+    assert_eq!(
+        released.modules,
+        ["markdown_it", "mdurl", "pygments", "rich"]
+    );
+    assert!(released.requires.is_empty(), "{:?}", released.requires);
+    assert_eq!(repository.verify("rich").unwrap().files, released.files);
+}
+
+#[test]
+fn a_release_carries_the_bytecode_of_a_given_interpreter() {
+    let Some(python) = ["python3", "python"].iter().find(|name| {
+        std::process::Command::new(name)
+            .arg("--version")
+            .output()
+            .is_ok_and(|output| output.status.success())
+    }) else {
+        return;
+    };
+    let repository = TestRepository::new();
+    let folder = tempfile::tempdir().unwrap();
+    let source = greet("1.0")
+        .file("greet/bad.py", "def (\n")
+        .write(folder.path());
+    let bytecode = Some(BytecodeChoice::Interpreters(vec![python.into()]));
+    let options = ReleaseOptions {
+        bytecode,
+        ..repository.options(&[source])
+    };
+    let released = release(&options, &Silent).unwrap();
+    assert_eq!(released.bytecode.len(), 1);
+    assert_eq!(released.bytecode[0].files, 1);
+    assert!(
+        released.notes[0].contains("greet/bad.py") && released.notes[0].contains("SyntaxError")
+    );
+    let verified = repository.verify("greet").unwrap();
+    assert!(
+        verified
+            .bytecode
+            .contains(released.bytecode[0].tag.as_str())
+    );
+    // The same again, by a second run of the compiler.
+    assert_eq!(
+        release(&options, &Silent).unwrap().change,
+        Published::Nothing
+    );
+}

@@ -1,0 +1,346 @@
+//! What the tests of the command line share: wheels, repositories, hostile servers, runs of the program.
+
+#![allow(dead_code, reason = "each test program uses its own part")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Cursor, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+use webimport_cli::bytecode::BytecodeChoice;
+use webimport_cli::keys::KeyFolder;
+use webimport_cli::observe::Silent;
+use webimport_cli::release::{ReleaseError, ReleaseOptions, Released, release};
+use webimport_cli::repository::{Validity, init};
+use webimport_cli::verify::{Transport, VerifiedRelease, VerifyOptions, verify};
+use webimport_core::digest::Sha256Digest;
+use webimport_core::error::Error;
+use webimport_core::time::UnixTime;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+/// When tests publish: 2026-11-20.
+pub(crate) const NOW: UnixTime = UnixTime(1_795_132_800);
+
+/// A wheel to be written. `new` is valid; the tests break it.
+#[derive(Clone)]
+pub(crate) struct WheelBuilder {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+    /// Lines of `METADATA` behind the version.
+    pub(crate) metadata: String,
+    /// Lines of `RECORD` in place of the right ones.
+    pub(crate) record: Option<String>,
+}
+
+impl WheelBuilder {
+    pub(crate) fn new(name: &str, version: &str) -> Self {
+        let module = name.replace('-', "_");
+        Self {
+            name: name.into(),
+            version: version.into(),
+            files: BTreeMap::from([(
+                format!("{module}/__init__.py"),
+                format!("VERSION = '{version}'\n").into_bytes(),
+            )]),
+            metadata: String::new(),
+            record: None,
+        }
+    }
+
+    pub(crate) fn file(mut self, path: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.files.insert(path.into(), content.into());
+        self
+    }
+
+    pub(crate) fn metadata(mut self, line: &str) -> Self {
+        self.metadata.push_str(line);
+        self.metadata.push('\n');
+        self
+    }
+
+    pub(crate) fn file_name(&self) -> String {
+        format!(
+            "{}-{}-py3-none-any.whl",
+            self.name.replace('-', "_"),
+            self.version
+        )
+    }
+
+    pub(crate) fn dist_info(&self) -> String {
+        format!("{}-{}.dist-info", self.name.replace('-', "_"), self.version)
+    }
+
+    /// All files, those of the `.dist-info` folder too.
+    pub(crate) fn entries(&self) -> Vec<(String, Vec<u8>)> {
+        let folder = self.dist_info();
+        let mut entries: Vec<_> = self.files.clone().into_iter().collect();
+        let metadata = format!(
+            "Metadata-Version: 2.1\nName: {}\nVersion: {}\n{}\n",
+            self.name, self.version, self.metadata
+        );
+        entries.push((format!("{folder}/METADATA"), metadata.into_bytes()));
+        let wheel =
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
+        entries.push((format!("{folder}/WHEEL"), wheel.into()));
+        let record = self.record.clone().unwrap_or_else(|| {
+            let mut record = String::new();
+            for (path, content) in &entries {
+                let digest = base64(&Sha256::digest(content));
+                writeln!(record, "{path},sha256={digest},{}", content.len()).unwrap();
+            }
+            record + &folder + "/RECORD,,\n"
+        });
+        entries.push((format!("{folder}/RECORD"), record.into_bytes()));
+        entries
+    }
+
+    pub(crate) fn write(&self, folder: &Path) -> PathBuf {
+        let path = folder.join(self.file_name());
+        fs::write(&path, zip(&self.entries())).unwrap();
+        path
+    }
+}
+
+/// A zip archive.
+pub(crate) fn zip(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for (path, content) in entries {
+        writer
+            .start_file(path.as_str(), SimpleFileOptions::default())
+            .unwrap();
+        writer.write_all(content).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let bits: Vec<u8> = bytes
+        .iter()
+        .flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1))
+        .collect();
+    bits.chunks(6)
+        .map(|chunk| {
+            let index = (0..6).fold(0, |sum, at| sum * 2 + chunk.get(at).copied().unwrap_or(0));
+            char::from(ALPHABET[usize::from(index)])
+        })
+        .collect()
+}
+
+/// A repository with its keys, in a temporary folder.
+pub(crate) struct TestRepository {
+    pub(crate) folder: TempDir,
+    pub(crate) pin: Sha256Digest,
+}
+
+impl TestRepository {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = KeyFolder::new(folder.path().join("keys"));
+        let pin = init(
+            &folder.path().join("repo"),
+            &keys,
+            &Validity::from(NOW),
+            &Silent,
+        )
+        .unwrap();
+        Self { folder, pin }
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder.path().join("repo")
+    }
+
+    pub(crate) fn keys(&self) -> KeyFolder {
+        KeyFolder::new(self.folder.path().join("keys"))
+    }
+
+    pub(crate) fn options(&self, sources: &[PathBuf]) -> ReleaseOptions {
+        ReleaseOptions {
+            sources: sources.to_vec(),
+            repository: self.root(),
+            keys: self.keys(),
+            name: None,
+            version: None,
+            channel: None,
+            bytecode: Some(BytecodeChoice::Off),
+            pyodide: None,
+            validity: Validity::from(NOW),
+        }
+    }
+
+    /// Releases wheels without bytecode.
+    pub(crate) fn release(&self, wheels: &[WheelBuilder]) -> Result<Released, ReleaseError> {
+        let folder = tempfile::tempdir().unwrap();
+        let sources: Vec<PathBuf> = wheels
+            .iter()
+            .map(|wheel| wheel.write(folder.path()))
+            .collect();
+        release(&self.options(&sources), &Silent)
+    }
+
+    /// Verifies `name[@selector]` in the folder.
+    pub(crate) fn verify(&self, release: &str) -> Result<VerifiedRelease, Error> {
+        self.verify_at(&format!("{}/{release}", self.root().display()), NOW)
+    }
+
+    pub(crate) fn verify_at(&self, release: &str, now: UnixTime) -> Result<VerifiedRelease, Error> {
+        let transport = Transport {
+            tries: 2,
+            pause: Duration::ZERO,
+            timeout: Duration::from_secs(20),
+        };
+        verify(
+            &VerifyOptions {
+                release: release.into(),
+                root: self.pin,
+                now,
+                transport,
+            },
+            &Silent,
+        )
+    }
+}
+
+/// Every file below `root`, relative and sorted.
+pub(crate) fn files(root: &Path) -> Vec<String> {
+    fn walk(folder: &Path, root: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, root, found);
+            } else {
+                found.push(
+                    path.strip_prefix(root)
+                        .unwrap()
+                        .to_string_lossy()
+                        .into_owned(),
+                );
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(root, root, &mut found);
+    found.sort();
+    found
+}
+
+/// Copies a folder of plain files.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    for file in files(from) {
+        let target = to.join(&file);
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(from.join(&file), target).unwrap();
+    }
+}
+
+/// A server on loopback that answers each request with the raw bytes that `answer` makes of its path. It ends
+/// with the test program.
+pub(crate) fn raw_server(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = Arc::new(answer);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, answer) = (stream.unwrap(), Arc::clone(&answer));
+            thread::spawn(move || {
+                let mut request = Vec::new();
+                let mut byte = [0];
+                while !request.ends_with(b"\r\n\r\n")
+                    && stream.read(&mut byte).is_ok_and(|count| count == 1)
+                {
+                    request.push(byte[0]);
+                }
+                let line = String::from_utf8_lossy(&request).into_owned();
+                if let Some(path) = line.split(' ').nth(1) {
+                    let _ = stream.write_all(&answer(path));
+                }
+            });
+        }
+    });
+    address
+}
+
+/// A plain answer.
+pub(crate) fn response(status: &str, body: &[u8]) -> Vec<u8> {
+    let mut bytes = format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// Serves the repository in `root` by the real router. It ends with the test program.
+pub(crate) fn serve(root: PathBuf) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, webimport_cli::serve::router(root))
+                .await
+                .unwrap();
+        });
+    });
+    address
+}
+
+/// Runs `webimport` in `folder` and returns what it wrote and how it ended, as a golden file shows it.
+pub(crate) fn webimport(folder: &Path, arguments: &[&str]) -> String {
+    let output = command(folder, arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let shown: Vec<&str> = arguments
+        .iter()
+        .map(|argument| {
+            if is_pin(argument) {
+                "sha256:<pin>"
+            } else {
+                argument
+            }
+        })
+        .collect();
+    let mut text = format!("$ webimport {}\n", shown.join(" "));
+    text.push_str(&String::from_utf8(output.stdout).unwrap());
+    for line in String::from_utf8(output.stderr).unwrap().lines() {
+        text.push_str(format!("! {line}").trim_end());
+        text.push('\n');
+    }
+    writeln!(text, "? {}", output.status.code().unwrap()).unwrap();
+    text
+}
+
+/// The program, with nothing of this machine in its environment.
+pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_webimport"));
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("WEBIMPORT_PYODIDE")
+        .env("PATH", folder)
+        .env("NO_COLOR", "1");
+    command
+}
+
+fn is_pin(text: &str) -> bool {
+    text.strip_prefix("sha256:")
+        .is_some_and(|digits| digits.len() == 64)
+}
