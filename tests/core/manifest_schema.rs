@@ -1,0 +1,138 @@
+//! `docs/release.schema.json` and the parser agree, as far as a schema can say it.
+
+use serde_json::{Value, json};
+
+use crate::sample::{parse, value, with_file};
+
+fn schema() -> Value {
+    serde_json::from_str(include_str!("../../docs/release.schema.json")).unwrap()
+}
+
+fn validator() -> jsonschema::Validator {
+    jsonschema::draft202012::new(&schema()).unwrap()
+}
+
+#[test]
+fn the_schema_is_one() {
+    jsonschema::draft202012::meta::validate(&schema()).unwrap();
+}
+
+#[test]
+fn a_manifest_that_core_wrote_fits() {
+    let (validator, value) = (validator(), value());
+    let errors: Vec<_> = validator
+        .iter_errors(&value)
+        .map(|it| it.to_string())
+        .collect();
+    assert_eq!(errors, [""; 0]);
+    parse(&value).unwrap();
+}
+
+#[test]
+fn the_example_in_the_documentation_fits_but_for_its_shortened_digests() {
+    let text = include_str!("../../docs/format.md");
+    let (_, example) = text.split_once("```json\n{\n  \"format\"").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let example = format!("{{\"format\"{example}").replace('\u{2026}', &"0".repeat(62));
+    let mut value: Value = serde_json::from_str(&example).unwrap();
+    assert!(validator().is_valid(&value));
+    // What `parse` asks for.
+    value["version"] = json!("1.0");
+    parse(&value).unwrap();
+}
+
+#[test]
+fn both_accept_what_a_later_format_may_add() {
+    let mut value = value();
+    for place in ["", "/distributions/0", "/objects/0", "/files/0"] {
+        value.pointer_mut(place).unwrap()["x-future"] = json!([{}]);
+    }
+    assert!(validator().is_valid(&value));
+    parse(&value).unwrap();
+}
+
+#[test]
+fn both_reject_what_the_format_does() {
+    type Change = fn(&mut Value);
+    let changes: [Change; 22] = [
+        |it| *it = json!([]),
+        |it| it["format"] = json!("webimport-release/2"),
+        |it| drop(it.as_object_mut().unwrap().remove("format")),
+        |it| drop(it.as_object_mut().unwrap().remove("modules")),
+        |it| drop(it.as_object_mut().unwrap().remove("files")),
+        |it| drop(it.as_object_mut().unwrap().remove("objects")),
+        |it| it["name"] = json!("-mylib"),
+        |it| it["name"] = json!("mylib."),
+        |it| it["name"] = json!("x".repeat(101)),
+        |it| it["version"] = json!("v1"),
+        |it| it["version"] = json!("1/2"),
+        |it| it["modules"] = json!(["mylib", "mylib", "shared", "single"]),
+        |it| it["requires"] = json!("numpy"),
+        |it| it["requires_python"] = json!(3),
+        |it| it["distributions"] = json!([{"name": "mylib"}]),
+        |it| it["distributions"] = json!([["mylib", "1.0"]]),
+        |it| it["objects"][0]["sha256"] = json!("AB".repeat(32)),
+        |it| it["objects"][0]["encoding"] = json!("br"),
+        |it| it["objects"][0]["size"] = json!(-1),
+        |it| it["objects"][1]["tag"] = json!("cpython 314"),
+        |it| it["files"][0]["offset"] = json!(0.5),
+        |it| drop(it["files"][0].as_object_mut().unwrap().remove("object")),
+    ];
+    let validator = validator();
+    for (index, change) in changes.into_iter().enumerate() {
+        let mut value = value();
+        change(&mut value);
+        assert!(!validator.is_valid(&value), "change {index}: {value}");
+        assert!(parse(&value).is_err(), "change {index}");
+    }
+}
+
+#[test]
+fn both_judge_paths_alike() {
+    let validator = validator();
+    for bad in [
+        "",
+        "/a",
+        "..",
+        "../a",
+        "a/../b",
+        "a/..",
+        ".",
+        "./a",
+        "a/.",
+        "a//b",
+        "a/",
+        "a\\b",
+        "a:b",
+        "a\0",
+        "a\nb",
+        "a\u{7f}",
+        "a\u{9f}",
+        "x.pth",
+        "X.PTH",
+        "sitecustomize.py",
+        "usercustomize/__init__.py",
+        "SITECUSTOMIZE.py",
+    ] {
+        let value = with_file(bad);
+        assert!(!validator.is_valid(&value), "{bad:?}");
+        assert!(parse(&value).is_err(), "{bad:?}");
+    }
+    for good in [
+        "...",
+        "a/...",
+        "..a",
+        ".hidden",
+        "a/x.pth",
+        "x.pth.txt",
+        "a/sitecustomize.py",
+        "sitecustomize_.py",
+        "a b/c",
+        "a/\u{e9}",
+        "a/\u{1f40d}",
+    ] {
+        let value = with_file(good);
+        assert!(validator.is_valid(&value), "{good:?}");
+        parse(&value).unwrap_or_else(|error| panic!("{good:?}: {error}"));
+    }
+}

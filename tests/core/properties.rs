@@ -1,0 +1,305 @@
+//! What holds for any input at all.
+
+use std::path::{Component, Path};
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use serde_json::Value;
+use webimport_core::digest::{Sha256Digest, from_hex, to_hex};
+use webimport_core::json::{canonical, parse};
+use webimport_core::metadata::{Envelope, Root, Snapshot, Targets, Timestamp};
+use webimport_core::names::{ReleaseName, Selector};
+use webimport_core::path::{self, PathSet};
+use webimport_core::time::UnixTime;
+use webimport_core::url::{ReleaseUrl, RepositoryUrl};
+
+use crate::sample;
+use crate::simulator::Simulator;
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        // The seed of a failure is printed; the tree stays as it is.
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+/// Text made of what JSON is made of.
+fn json_like() -> impl Strategy<Value = Vec<u8>> {
+    let token = prop_oneof![
+        Just("{"),
+        Just("}"),
+        Just("["),
+        Just("]"),
+        Just(":"),
+        Just(","),
+        Just("\""),
+        Just("\\"),
+        Just("\\u00"),
+        Just("\\ud800"),
+        Just("\"a\""),
+        Just("\"a\":"),
+        Just("1"),
+        Just("-"),
+        Just("."),
+        Just("e"),
+        Just("0"),
+        Just("true"),
+        Just("null"),
+        Just(" "),
+        Just("\n"),
+        Just("\u{e9}"),
+        Just("\u{feff}"),
+        Just("18446744073709551615"),
+    ];
+    prop::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat().into_bytes())
+}
+
+/// A JSON value that the strict parser accepts.
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(5, 40, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::vec((any::<String>(), inner), 0..6)
+                .prop_map(|entries| Value::Object(entries.into_iter().collect())),
+        ]
+    })
+}
+
+/// The canonical form leaves control characters as they are, so it is JSON only without them.
+fn has_control_characters(value: &Value) -> bool {
+    let found = |text: &str| text.chars().any(|c| c < ' ');
+    match value {
+        Value::String(text) => found(text),
+        Value::Array(items) => items.iter().any(has_control_characters),
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, item)| found(key) || has_control_characters(item)),
+        _ => false,
+    }
+}
+
+fn assert_fixed_point(parsed: &Value) -> Result<(), TestCaseError> {
+    let first = canonical(parsed);
+    if has_control_characters(parsed) {
+        prop_assert!(parse(&first, "test").is_err());
+        return Ok(());
+    }
+    let again = parse(&first, "test");
+    prop_assert_eq!(again.as_ref(), Ok(parsed));
+    prop_assert_eq!(canonical(&again.unwrap()), first);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(config(512))]
+
+    #[test]
+    fn json_never_panics_and_its_canonical_form_is_a_fixed_point(
+        bytes in prop_oneof![prop::collection::vec(any::<u8>(), 0..200), json_like()]
+    ) {
+        if let Ok(parsed) = parse(&bytes, "test") {
+            assert_fixed_point(&parsed)?;
+        }
+    }
+
+    #[test]
+    fn json_values_survive_any_way_of_writing_them(value in value()) {
+        for text in [serde_json::to_vec(&value), serde_json::to_vec_pretty(&value)] {
+            let parsed = parse(&text.unwrap(), "test");
+            prop_assert_eq!(parsed.as_ref(), Ok(&value));
+        }
+        assert_fixed_point(&value)?;
+    }
+
+    #[test]
+    fn canonical_forms_of_two_values_differ(a in value(), b in value()) {
+        prop_assert_eq!(a == b, canonical(&a) == canonical(&b));
+    }
+
+    #[test]
+    fn accepted_paths_stay_below_their_root(
+        path in prop_oneof![
+            "[a./\\\\: \u{e9}~%-]{0,12}",
+            "((\\.){0,3}|a|b|A|C:|\\\\)(/((\\.){0,3}|a|b|A)){0,5}",
+            any::<String>(),
+        ]
+    ) {
+        if path::check(&path).is_ok() {
+            let joined = Path::new("/root").join(&path);
+            let below = joined.strip_prefix("/root");
+            prop_assert!(below.is_ok_and(|it| it.components().count() > 0));
+            for component in joined.components().skip(1) {
+                prop_assert!(matches!(component, Component::Normal(_)), "{:?}", component);
+            }
+            // As a Windows reader would take it, too.
+            let parts: Vec<_> = path.split(['/', '\\']).collect();
+            prop_assert!(parts.iter().all(|part| !matches!(*part, "" | "." | "..")));
+            prop_assert_eq!(parts.join("/"), path);
+        }
+    }
+
+    #[test]
+    fn accepted_paths_are_two_files_to_every_reader(
+        paths in prop::collection::vec("[abAB\u{df}S\u{e9}\u{c9}]{1,3}(/[abAB]{1,2}){0,2}", 1..6)
+    ) {
+        let mut set = PathSet::default();
+        let accepted: Vec<_> = paths.iter().filter(|path| set.insert(path).is_ok()).collect();
+        // The order in which a set refuses does not matter here: what it took, it took once.
+        for (index, one) in accepted.iter().enumerate() {
+            for other in &accepted[index + 1..] {
+                prop_assert_ne!(one.to_lowercase(), other.to_lowercase());
+                prop_assert_ne!(one.to_uppercase(), other.to_uppercase());
+                prop_assert!(!Path::new(other).starts_with(one), "{} {}", other, one);
+                prop_assert!(!Path::new(one).starts_with(other), "{} {}", other, one);
+            }
+        }
+    }
+
+    #[test]
+    fn repository_urls_round_trip(
+        text in prop_oneof![
+            "(https|HTTPS|http)://[a-zA-Z0-9.\\-_]{1,12}(:[0-9]{1,5})?(/[a-zA-Z0-9.@~%+]{0,6}){0,4}",
+            "https?://(localhost|127\\.0\\.0\\.1|\\[::1\\])(:80|:443|:8000)?/?",
+            any::<String>(),
+        ]
+    ) {
+        if let Ok(url) = text.parse::<RepositoryUrl>() {
+            let shown = url.to_string();
+            prop_assert_eq!(shown.parse::<RepositoryUrl>(), Ok(url.clone()));
+            prop_assert!(shown.starts_with("https://") || shown.starts_with("http://"));
+            prop_assert!(!shown.ends_with('/'));
+            let plain = |b: u8| b.is_ascii_graphic() && !b"\"'<>\\^`{|}?#".contains(&b);
+            let all_plain = shown.bytes().all(plain);
+            prop_assert!(all_plain, "{}", shown);
+            let joined = url.join("objects/ab/cd");
+            prop_assert_eq!(joined, format!("{shown}/objects/ab/cd"));
+        }
+    }
+
+    #[test]
+    fn release_urls_round_trip(
+        base in prop::option::of("https://[a-z]{1,8}(\\.[a-z]{2,3})?(/[a-z@]{1,5}){0,3}"),
+        name in "[a-z0-9]([a-z0-9._-]{0,10}[a-z0-9])?",
+        selector in prop::option::of("([0-9][A-Za-z0-9._+!-]{0,10}|[a-z][a-z0-9-]{0,10})"),
+    ) {
+        let mut text = base.as_ref().map_or(String::new(), |base| format!("{base}/"));
+        text.push_str(&name);
+        if let Some(selector) = &selector {
+            text.push('@');
+            text.push_str(selector);
+        }
+        for text in [text.clone(), text.replace('+', "%2B")] {
+            let url: ReleaseUrl = text.parse().unwrap();
+            prop_assert_eq!(url.repository.map(|it| it.to_string()), base.clone());
+            prop_assert_eq!(url.name, name.parse::<ReleaseName>().unwrap());
+            let selector = selector.as_ref().map(|it| it.parse::<Selector>().unwrap());
+            prop_assert_eq!(url.selector, selector);
+        }
+    }
+
+    #[test]
+    fn release_urls_never_panic(text in prop_oneof![any::<String>(), "[a-z:/@.%\\[\\]0-9]{0,30}"]) {
+        let _ = text.parse::<ReleaseUrl>();
+    }
+
+    #[test]
+    fn times_of_four_digit_years_round_trip(seconds in -62_167_219_200_i64..253_402_300_800) {
+        let time = UnixTime(seconds);
+        let text = time.to_string();
+        prop_assert_eq!(text.len(), 20);
+        prop_assert_eq!(text.parse(), Ok(time));
+        let later = UnixTime(seconds + 1).to_string();
+        if later.len() == text.len() {
+            prop_assert!(later > text, "text sorts as time does");
+        }
+    }
+
+    #[test]
+    fn time_texts_round_trip(text in prop_oneof![
+        "[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z",
+        any::<String>(),
+    ]) {
+        if let Ok(time) = text.parse::<UnixTime>() {
+            prop_assert_eq!(time.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn hex_round_trips(bytes in prop::collection::vec(any::<u8>(), 0..64), text in any::<String>()) {
+        prop_assert_eq!(from_hex(&to_hex(&bytes)), Some(bytes));
+        if let Some(bytes) = from_hex(&text) {
+            prop_assert_eq!(to_hex(&bytes), text.clone());
+        }
+        if let Ok(digest) = text.parse::<Sha256Digest>() {
+            prop_assert_eq!(digest.to_string(), text);
+        }
+    }
+}
+
+/// A change of some bytes: what is there is overwritten, cut out or doubled.
+fn mutate(bytes: &mut Vec<u8>, changes: &[(prop::sample::Index, u8, u8)]) {
+    const FILL: &[u8] = b"{}[]\",:0-9.eE\\ \xff\x00a";
+    for (place, kind, value) in changes {
+        if bytes.is_empty() {
+            return;
+        }
+        let place = place.index(bytes.len());
+        match kind % 4 {
+            0 => bytes[place] = *value,
+            1 => bytes[place] = FILL[usize::from(*value) % FILL.len()],
+            2 => drop(bytes.drain(place..(place + usize::from(*value)).min(bytes.len()))),
+            _ => {
+                let end = (place + usize::from(*value)).min(bytes.len());
+                let copy = bytes[place..end].to_vec();
+                bytes.splice(place..place, copy);
+            }
+        }
+    }
+}
+
+fn changes() -> impl Strategy<Value = Vec<(prop::sample::Index, u8, u8)>> {
+    prop::collection::vec(any::<(prop::sample::Index, u8, u8)>(), 1..4)
+}
+
+proptest! {
+    #![proptest_config(config(512))]
+
+    #[test]
+    fn mutated_manifests_never_panic_and_pass_only_whole(changes in changes()) {
+        let mut bytes = sample::manifest().to_bytes().unwrap();
+        mutate(&mut bytes, &changes);
+        if let Ok(manifest) = sample::parse_bytes(&bytes) {
+            // Whatever passed holds what the mount relies on.
+            for file in &manifest.files {
+                prop_assert!(path::check(&file.path).is_ok());
+                let object = &manifest.objects[file.object];
+                prop_assert!(file.offset + file.size <= object.decoded_size);
+            }
+            let again = sample::parse_bytes(&manifest.to_bytes().unwrap());
+            prop_assert_eq!(again, Ok(manifest));
+        }
+    }
+
+    #[test]
+    fn mutated_metadata_never_panics(changes in changes()) {
+        static FILES: LazyLock<Vec<Vec<u8>>> =
+            LazyLock::new(|| Simulator::new().files.into_values().collect());
+        for file in &*FILES {
+            let mut bytes = file.clone();
+            mutate(&mut bytes, &changes);
+            let _ = Envelope::<Root>::parse(&bytes, "test");
+            let _ = Envelope::<Timestamp>::parse(&bytes, "test");
+            let _ = Envelope::<Snapshot>::parse(&bytes, "test");
+            let _ = Envelope::<Targets>::parse(&bytes, "test");
+        }
+    }
+}
