@@ -324,19 +324,13 @@ impl Load<'_> {
             length: None,
             sha256,
         };
-        let bytes = cached.to_vec();
-        if expected.check_bytes(&bytes).is_err() {
-            store.drop_object(sha256).await;
-            self.warn(&StoreError::Damaged { subject });
+        let Some(bytes) = self.intact(&cached, &expected).await else {
+            return Ok(None);
+        };
+        let manifest = Manifest::parse(&bytes, &expected, name, None, &self.driver.limits)?;
+        if !self.resolution.is_answered_by(&manifest.version) {
             return Ok(None);
         }
-        let manifest = Manifest::parse(
-            &bytes,
-            &expected,
-            name,
-            self.resolution.version(),
-            &self.driver.limits,
-        )?;
         let target = ReleaseTarget {
             name: manifest.name.clone(),
             version: manifest.version.clone(),
@@ -368,7 +362,7 @@ impl Load<'_> {
             RootTrust::FirstUse => store.first_use(repository).await,
         };
         let cached = match known {
-            Some(pin) => store.metadata(pin).await,
+            Some(pin) => store.metadata(pin, &self.driver.limits).await,
             None => CachedMetadata::default(),
         };
         let root = known.map_or(RootTrust::FirstUse, RootTrust::Pin);
@@ -478,15 +472,10 @@ impl Load<'_> {
                 limits,
             )
         };
-        if let Some(cached) = store.object(target.sha256).await {
-            let bytes = cached.to_vec();
-            if expected.check_bytes(&bytes).is_ok() {
-                return Ok(parse(&bytes)?);
-            }
-            store.drop_object(target.sha256).await;
-            self.warn(&StoreError::Damaged {
-                subject: target.path.clone(),
-            });
+        if let Some(cached) = store.object(target.sha256).await
+            && let Some(bytes) = self.intact(&cached, &expected).await
+        {
+            return Ok(parse(&bytes)?);
         }
         if offline {
             let subject = format!("{} {}", target.name, target.version);
@@ -511,6 +500,21 @@ impl Load<'_> {
             }
             .into()
         })
+    }
+
+    /// The bytes of a cached manifest, if they are still what they are stored as; else they are dropped.
+    async fn intact(&self, cached: &Uint8Array, expected: &Expected) -> Option<Vec<u8>> {
+        if u64::from(cached.length()) <= self.driver.limits.manifest {
+            let bytes = cached.to_vec();
+            if expected.check_bytes(&bytes).is_ok() {
+                return Some(bytes);
+            }
+        }
+        self.driver.store.drop_object(expected.sha256).await;
+        self.warn(&StoreError::Damaged {
+            subject: expected.subject.clone(),
+        });
+        None
     }
 
     /// All wanted objects, decoded, in order.

@@ -22,6 +22,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::IdbDatabase;
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::StoreError;
+use webimport_core::limits::Limits;
 use webimport_core::workflow::CachedMetadata;
 
 const NAME: &str = "webimport";
@@ -123,36 +124,35 @@ impl Store {
             .await;
     }
 
-    /// All metadata files kept for a root pin, unchecked; empty where there are none.
-    pub(crate) async fn metadata(&self, pin: Sha256Digest) -> CachedMetadata {
+    /// All metadata files kept for a root pin, unchecked but within the limits; empty where there are none.
+    pub(crate) async fn metadata(&self, pin: Sha256Digest, limits: &Limits) -> CachedMetadata {
         if let Some(kept) = self.memory.metadata.borrow().get(&pin) {
             return kept.clone();
         }
         let Some(record) = self.read(METADATA, &pin.to_string()).await else {
             return CachedMetadata::default();
         };
-        let file = |key: &str| {
-            let value = Reflect::get(&record, &key.into()).ok()?;
-            value
-                .dyn_into::<Uint8Array>()
-                .ok()
-                .map(|bytes| bytes.to_vec())
+        let bounded = |value: JsValue, limit: u64| {
+            let bytes = value.dyn_into::<Uint8Array>().ok()?;
+            (u64::from(bytes.length()) <= limit).then(|| bytes.to_vec())
         };
+        let file = |key: &str, limit| bounded(Reflect::get(&record, &key.into()).ok()?, limit);
         let roots = Reflect::get(&record, &"roots".into())
             .ok()
             .and_then(|roots| roots.dyn_into::<Array>().ok())
-            .map(|roots| {
+            .filter(|roots| roots.length() <= limits.root_rotations + 1)
+            .and_then(|roots| {
                 roots
                     .iter()
-                    .filter_map(|root| root.dyn_into::<Uint8Array>().ok().map(|it| it.to_vec()))
+                    .map(|root| bounded(root, limits.root))
                     .collect()
             })
             .unwrap_or_default();
         CachedMetadata {
             roots,
-            timestamp: file("timestamp"),
-            snapshot: file("snapshot"),
-            targets: file("targets"),
+            timestamp: file("timestamp", limits.timestamp),
+            snapshot: file("snapshot", limits.snapshot),
+            targets: file("targets", limits.targets),
         }
     }
 

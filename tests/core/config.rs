@@ -354,7 +354,10 @@ fn frozen_text_pins_exactly_what_is_loaded() {
         ] {
             let resolution = Resolution::of(&url, &Options::default(), &frozen).unwrap();
             assert_eq!(resolution.name, it.name);
-            assert_eq!(resolution.version(), Some(&it.version));
+            assert_eq!(
+                resolution.selector,
+                Some(Selector::Version(it.version.clone()))
+            );
             assert_eq!(resolution.sha256, Some(it.sha256));
             assert_eq!(resolution.repository, it.repository);
             assert_eq!(resolution.root, RootTrust::Pin(it.root));

@@ -98,7 +98,10 @@ fn bare_names_come_from_the_config() {
         std::slice::from_ref(&resolution.repository)
     );
     assert_eq!(resolution.root, RootTrust::Pin(digest("root")));
-    assert_eq!(resolution.version().unwrap().as_str(), "1.0");
+    assert_eq!(
+        resolution.selector,
+        Some(Selector::Version("1.0".parse().unwrap()))
+    );
     for unknown in ["other", "mylib2"] {
         let error = of(unknown, json!({}), &config).unwrap_err();
         assert_eq!(error.code(), "url.invalid");
@@ -425,4 +428,33 @@ fn channel_of_two_releases_names_none() {
         .repository;
     let error = resolution.find(&repository).unwrap_err();
     assert_eq!(error.code(), "resolve.unknown_channel");
+}
+
+#[test]
+fn a_pin_answers_by_itself_unless_the_call_asks_for_something_else() {
+    let root = format!("sha256:{}", "a".repeat(64));
+    let sha256 = "b".repeat(64);
+    let config = |extra: &str| {
+        let text = format!(
+            r#"{{"releases": {{"mylib": {{"repository": "https://h/r", "sha256": "{sha256}"{extra}}}}}}}"#
+        );
+        Config::parse(&text, Layer::Page).unwrap()
+    };
+    let options = Options {
+        root: Some(root),
+        ..Options::default()
+    };
+    for (extra, url, version, answered) in [
+        ("", "mylib", "1.0", true),
+        (r#", "version": "1.0""#, "mylib", "1.0", true),
+        (r#", "version": "1.0""#, "mylib", "2.0", false),
+        (r#", "channel": "next""#, "mylib", "1.0", true),
+        (r#", "version": "1.0""#, "mylib@2.0", "1.0", false),
+        ("", "mylib@1.0", "1.0", true),
+        ("", "mylib@next", "1.0", false),
+    ] {
+        let resolution = Resolution::of(url, &options, &config(extra)).unwrap();
+        let got = resolution.is_answered_by(&version.parse().unwrap());
+        assert_eq!(got, answered, "{extra} {url} {version}");
+    }
 }

@@ -145,6 +145,10 @@ impl Resolution {
             .and_then(|entry| entry.mirrors.clone())
             .unwrap_or_default();
         let bases = std::iter::once(repository.clone()).chain(mirrors).collect();
+        // A pin says more than the channel that stands beside it. A channel that the call names is another
+        // matter: it has to be the pinned release, or the call is refused.
+        let pinned_selector = pinned_selector
+            .filter(|selector| sha256.is_none() || matches!(selector, Selector::Version(_)));
         Ok(Self {
             repository,
             bases,
@@ -155,11 +159,13 @@ impl Resolution {
         })
     }
 
-    /// The version that is asked for by number, if one is.
-    pub fn version(&self) -> Option<&Version> {
+    /// Whether a release of that version, which has the pinned digest, answers the call by itself. If not,
+    /// signed metadata says what does.
+    pub fn is_answered_by(&self, version: &Version) -> bool {
         match &self.selector {
-            Some(Selector::Version(version)) => Some(version),
-            _ => None,
+            None => true,
+            Some(Selector::Version(asked)) => asked == version,
+            Some(Selector::Channel(_)) => false,
         }
     }
 
