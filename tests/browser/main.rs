@@ -1,0 +1,22 @@
+//! The product in real browsers.
+
+mod config;
+mod demo_page;
+mod harness_facts;
+mod packages;
+mod refusals;
+mod storage;
+mod whole_path;
+
+fn main() {
+    let tests = [
+        harness_facts::tests(),
+        whole_path::tests(),
+        refusals::tests(),
+        storage::tests(),
+        config::tests(),
+        packages::tests(),
+        demo_page::tests(),
+    ];
+    webimport_browser_tests::suite::run(&tests.concat())
+}

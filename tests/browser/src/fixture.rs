@@ -1,0 +1,341 @@
+//! Release repositories for tests: real packages published by the publisher, and hand-made releases that are signed
+//! properly although the publisher would refuse them.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use webimport_cli::bytecode::BytecodeChoice;
+use webimport_cli::keys::KeyFolder;
+use webimport_cli::observe::Silent;
+use webimport_cli::release::{self, ReleaseOptions};
+use webimport_cli::repository::{self, Publication, Validity};
+use webimport_core::digest::Sha256Digest;
+use webimport_core::time::UnixTime;
+
+use crate::{scratch, tools};
+
+/// A repository in a scratch folder, with its keys.
+pub struct Repository {
+    folder: PathBuf,
+    pin: String,
+    validity: Validity,
+}
+
+impl Repository {
+    /// A new, empty repository.
+    pub fn new() -> Self {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("after 1970")
+            .as_secs();
+        Self::signed_at(UnixTime(
+            i64::try_from(now).expect("before the year 292277026596"),
+        ))
+    }
+
+    /// A repository whose metadata are all signed at this time.
+    pub fn signed_at(now: UnixTime) -> Self {
+        let folder = scratch::folder("repository");
+        let validity = Validity::from(now);
+        let keys = KeyFolder::new(folder.join("keys"));
+        let pin = repository::init(&folder.join("repo"), &keys, &validity, &Silent)
+            .expect("a new repository");
+        Self {
+            pin: format!("sha256:{pin}"),
+            folder,
+            validity,
+        }
+    }
+
+    /// The folder to serve.
+    pub fn root(&self) -> PathBuf {
+        self.folder.join("repo")
+    }
+
+    /// The folder of the private keys.
+    pub fn keys(&self) -> PathBuf {
+        self.folder.join("keys")
+    }
+
+    /// `sha256:` and the digest of `1.root.json`.
+    pub fn pin(&self) -> &str {
+        &self.pin
+    }
+
+    /// Publishes a hand-made release, whatever is in it, and says its manifest's digest.
+    pub fn publish(&self, release: &HandMade) -> String {
+        let (manifest, objects) = release.bytes();
+        let sha256 = Sha256Digest::of(&manifest);
+        let publication = Publication {
+            name: release.name.parse().expect("a release name"),
+            version: release.version.parse().expect("a version"),
+            channel: release.channel.parse().expect("a channel"),
+            manifest,
+            objects,
+        };
+        let keys = KeyFolder::new(self.keys());
+        let repository =
+            repository::Repository::open(self.root()).expect("the repository that was just made");
+        repository
+            .publish(&publication, &keys, &self.validity, &Silent)
+            .expect("publishing works");
+        sha256.to_string()
+    }
+
+    /// Makes a project from the template with this name, releases it as it is, and says the manifest's digest.
+    pub fn release_template(&self, name: &str) -> String {
+        let project = self.folder.join(name);
+        webimport(&["new".as_ref(), project.as_ref()]);
+        let (root, keys, pyodide) = (
+            self.root(),
+            self.keys(),
+            tools::tool("npm/node_modules/pyodide"),
+        );
+        let released = webimport(&[
+            "release".as_ref(),
+            project.as_ref(),
+            "--repo".as_ref(),
+            root.as_ref(),
+            "--keys".as_ref(),
+            keys.as_ref(),
+            "--pyodide".as_ref(),
+            pyodide.as_ref(),
+        ]);
+        released["sha256"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no digest in {released}"))
+            .to_owned()
+    }
+
+    /// Releases wheels and projects with the publisher, with bytecode, and says the manifest's digest.
+    pub fn release(&self, sources: &[PathBuf], name: &str) -> String {
+        let options = ReleaseOptions {
+            sources: sources.to_vec(),
+            repository: self.root(),
+            keys: KeyFolder::new(self.keys()),
+            name: Some(name.parse().expect("a release name")),
+            version: None,
+            channel: None,
+            bytecode: Some(BytecodeChoice::Auto),
+            pyodide: Some(tools::tool("npm/node_modules/pyodide")),
+            validity: self.validity.clone(),
+        };
+        let released = release::release(&options, &Silent).expect("releasing works");
+        released.sha256.to_string()
+    }
+}
+
+/// Runs the built command line with `--json`. Projects are built with the set-up's tools, without a package index.
+pub fn webimport(arguments: &[&OsStr]) -> Value {
+    let program = tools::built("target/debug/webimport", "cargo build -p webimport-cli");
+    let own = tools::tool("venv/bin");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&path)))
+        .expect("a search path");
+    let output = Command::new(program)
+        .args(arguments)
+        .arg("--json")
+        .env("PATH", path)
+        // pip's way to say that the backend is here already.
+        .env("PIP_NO_BUILD_ISOLATION", "false")
+        .env("PIP_NO_INDEX", "1")
+        .output()
+        .expect("the command line starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{text}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"))
+}
+
+/// A repository with `rich`, its dependencies inside, and `networkx`; made once in a test process.
+pub fn published() -> &'static Published {
+    static MADE: OnceLock<Published> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let repository = Repository::new();
+        let rich = repository.release(
+            &wheels(&["rich", "pygments", "markdown-it-py", "mdurl"]),
+            "rich",
+        );
+        let networkx = repository.release(&wheels(&["networkx"]), "networkx");
+        Published {
+            repository,
+            rich,
+            networkx,
+        }
+    })
+}
+
+/// What [`published`] has.
+pub struct Published {
+    /// The repository.
+    pub repository: Repository,
+    /// The digest of the manifest of `rich`.
+    pub rich: String,
+    /// The digest of the manifest of `networkx`.
+    pub networkx: String,
+}
+
+impl Default for Repository {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A release that is put together by hand: nothing is checked.
+#[derive(Debug, Clone)]
+pub struct HandMade {
+    name: String,
+    version: String,
+    channel: String,
+    files: BTreeMap<String, Vec<u8>>,
+    modules: Option<Vec<String>>,
+    separate: bool,
+    extra: BTreeMap<String, Value>,
+}
+
+impl HandMade {
+    /// An empty release on the channel `stable`.
+    pub fn new(name: &str, version: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            channel: "stable".to_owned(),
+            files: BTreeMap::new(),
+            modules: None,
+            separate: false,
+            extra: BTreeMap::new(),
+        }
+    }
+
+    /// A release with one package of its own name, whose `VALUE` is the version. No two have an object in common.
+    pub fn package(name: &str, version: &str) -> Self {
+        Self::new(name, version).file(
+            &format!("{name}/__init__.py"),
+            format!("# {name}\nVALUE = {version:?}\n"),
+        )
+    }
+
+    /// Adds a file, under any path.
+    #[must_use]
+    pub fn file(mut self, path: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        self.files.insert(path.to_owned(), bytes.into());
+        self
+    }
+
+    /// Another channel than `stable`.
+    #[must_use]
+    pub fn channel(mut self, channel: &str) -> Self {
+        channel.clone_into(&mut self.channel);
+        self
+    }
+
+    /// The import names that it claims, instead of those of its files.
+    #[must_use]
+    pub fn claims(mut self, modules: &[&str]) -> Self {
+        self.modules = Some(modules.iter().map(|&module| module.to_owned()).collect());
+        self
+    }
+
+    /// An object for each file, instead of one for all.
+    #[must_use]
+    pub fn separate(mut self) -> Self {
+        self.separate = true;
+        self
+    }
+
+    /// Sets a key of the manifest.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: Value) -> Self {
+        self.extra.insert(key.to_owned(), value);
+        self
+    }
+
+    fn bytes(&self) -> (Vec<u8>, BTreeMap<Sha256Digest, Vec<u8>>) {
+        let mut objects: Vec<Vec<u8>> = Vec::new();
+        let mut files = Vec::new();
+        for (path, bytes) in &self.files {
+            if self.separate || objects.is_empty() {
+                objects.push(Vec::new());
+            }
+            let index = objects.len() - 1;
+            let offset = objects[index].len();
+            objects[index].extend_from_slice(bytes);
+            let digest = Sha256Digest::of(bytes).to_string();
+            files.push(json!({"path": path, "size": bytes.len(), "sha256": digest, "object": index, "offset": offset}));
+        }
+        let listed: Vec<Value> = objects
+            .iter()
+            .map(|bytes| {
+                let digest = Sha256Digest::of(bytes).to_string();
+                json!({"sha256": digest, "size": bytes.len(), "encoding": "identity", "decoded_size": bytes.len()})
+            })
+            .collect();
+        let modules = self.modules.clone().unwrap_or_else(|| {
+            let mut modules: Vec<String> = self
+                .files
+                .keys()
+                .filter_map(|path| top_level(path))
+                .collect();
+            modules.sort();
+            modules.dedup();
+            modules
+        });
+        let mut manifest = json!({
+            "format": "webimport-release/1", "name": self.name, "version": self.version, "modules": modules,
+            "namespaces": [], "distributions": [], "requires": [], "objects": listed, "files": files,
+        });
+        for (key, value) in &self.extra {
+            manifest[key] = value.clone();
+        }
+        let objects = objects
+            .into_iter()
+            .map(|bytes| (Sha256Digest::of(&bytes), bytes))
+            .collect();
+        (manifest.to_string().into_bytes(), objects)
+    }
+}
+
+/// The import name of a path: a regular package's folder or a module.
+fn top_level(path: &str) -> Option<String> {
+    let name = path
+        .strip_suffix("/__init__.py")
+        .or_else(|| path.strip_suffix(".py"))?;
+    name.chars()
+        .all(|character| character.is_alphanumeric() || character == '_')
+        .then(|| name.to_owned())
+}
+
+/// The wheels of one distribution each, as the set-up has downloaded them.
+pub fn wheels(names: &[&str]) -> Vec<PathBuf> {
+    let folder = tools::tool("wheels");
+    names.iter().map(|name| wheel(&folder, name)).collect()
+}
+
+fn wheel(folder: &Path, name: &str) -> PathBuf {
+    let start = format!("{}-", name.replace('-', "_"));
+    let entries = std::fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("a folder entry").path());
+    let mut found: Vec<PathBuf> = entries
+        .filter(|path| path.extension().is_some_and(|extension| extension == "whl"))
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|file| file.to_string_lossy().starts_with(&start))
+        })
+        .collect();
+    found.sort();
+    found.pop().unwrap_or_else(|| {
+        panic!(
+            "no wheel of `{name}` in {}; run `cargo xtask setup`",
+            folder.display()
+        )
+    })
+}

@@ -1,0 +1,330 @@
+//! The suites: what each needs, and what it runs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::counts::Counts;
+use crate::progress::note;
+use crate::rooms::Rooms;
+use crate::setup::{self, Browsers, Part};
+use crate::{build, dist, process};
+
+/// A group of tests with a name of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Suite {
+    /// Formatting, lints, licences, types, and this program's own tests.
+    Checks,
+    /// The verifier, resolver and formats.
+    Core,
+    /// The command line.
+    Cli,
+    /// The Python package, on plain CPython.
+    Python,
+    /// The WebAssembly module's own tests, in both browsers.
+    Wasm,
+    /// The whole path, in both browsers.
+    Browser,
+    /// Notebook hosts.
+    Hosts,
+}
+
+impl Suite {
+    /// From the quickest to the slowest.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Checks,
+        Self::Core,
+        Self::Cli,
+        Self::Python,
+        Self::Wasm,
+        Self::Browser,
+        Self::Hosts,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Checks => "checks",
+            Self::Core => "core",
+            Self::Cli => "cli",
+            Self::Python => "python",
+            Self::Wasm => "wasm",
+            Self::Browser => "browser",
+            Self::Hosts => "hosts",
+        }
+    }
+
+    fn parts(self) -> &'static [Part] {
+        match self {
+            Self::Checks => &[
+                Part::WasmTarget,
+                Part::WasmTools,
+                Part::Deny,
+                Part::Npm,
+                Part::Venv,
+            ],
+            Self::Core => &[],
+            Self::Cli => &[Part::Npm, Part::Venv],
+            Self::Python => &[Part::Venv],
+            Self::Wasm => &[
+                Part::WasmTarget,
+                Part::WasmTools,
+                Part::Geckodriver,
+                Part::Browsers,
+            ],
+            Self::Browser => &[
+                Part::WasmTarget,
+                Part::WasmTools,
+                Part::Geckodriver,
+                Part::Npm,
+                Part::Browsers,
+                Part::Venv,
+                Part::Wheels,
+            ],
+            Self::Hosts => &Part::ALL,
+        }
+    }
+
+    /// Runs the suite and adds its results to `counts`.
+    pub(crate) fn run(self, rooms: &Rooms, counts: &mut Counts) -> Result<()> {
+        setup::install(rooms, self.parts())?;
+        match self {
+            Self::Checks => checks(rooms, counts),
+            Self::Core => cargo_test(rooms, counts, &["-p", "webimport-core"]),
+            Self::Cli => cargo_test(rooms, counts, &["-p", "webimport-cli"]),
+            Self::Python => python(rooms, counts),
+            Self::Wasm => wasm(rooms, counts),
+            Self::Browser => browser(rooms, counts),
+            Self::Hosts => hosts(rooms, counts),
+        }
+    }
+}
+
+fn checks(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
+    let mut check = |name: &str, command: &mut Command| -> Result<()> {
+        note(&format!("{name}…"));
+        let passed = process::stream(command, |_| {})?;
+        if !passed {
+            note(&format!("error: {name} failed"));
+        }
+        counts.add(Counts::of(passed));
+        Ok(())
+    };
+    check(
+        "cargo fmt",
+        process::cargo(rooms).args(["fmt", "--all", "--check"]),
+    )?;
+    check(
+        "clippy",
+        process::cargo(rooms).args([
+            "clippy",
+            "--quiet",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]),
+    )?;
+    check(
+        "clippy for WebAssembly",
+        process::cargo(rooms)
+            .args([
+                "clippy",
+                "--quiet",
+                "-p",
+                "webimport",
+                "--all-targets",
+                "--target",
+                "wasm32-unknown-unknown",
+            ])
+            .args(["--", "-D", "warnings"]),
+    )?;
+    check(
+        "cargo-deny",
+        process::command(rooms, "cargo-deny").args([
+            "--workspace",
+            "--log-level",
+            "error",
+            "check",
+            "licenses",
+            "bans",
+            "sources",
+        ]),
+    )?;
+    advisories(rooms, counts)?;
+    if let Err(error) = build::site(rooms) {
+        note(&format!("error: {error:#}"));
+        counts.failed += 1;
+    } else {
+        let passed = build::check_types(rooms);
+        if let Err(error) = &passed {
+            note(&format!("error: {error:#}"));
+        }
+        counts.add(Counts::of(passed.is_ok()));
+    }
+    run(
+        process::cargo(rooms).args(["test", "--quiet", "-p", "xtask"]),
+        counts,
+    )
+}
+
+/// Advisories come from a database that is fetched; where it cannot be had, that is said and not counted
+/// as a failure, because it tells nothing about this code.
+fn advisories(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
+    note("advisories…");
+    let mut out_of_reach = false;
+    let passed = process::stream(
+        process::command(rooms, "cargo-deny").args([
+            "--workspace",
+            "--log-level",
+            "error",
+            "check",
+            "advisories",
+        ]),
+        |line| {
+            out_of_reach |= line.contains("failed to fetch advisory database");
+        },
+    )?;
+    if !passed && out_of_reach {
+        note("the advisory database is out of reach: advisories were not checked");
+        counts.skipped += 1;
+    } else {
+        counts.add(Counts::of(passed));
+    }
+    Ok(())
+}
+
+fn cargo_test(rooms: &Rooms, counts: &mut Counts, arguments: &[&str]) -> Result<()> {
+    run(
+        process::with_publishing_tools(rooms, &mut process::cargo(rooms))
+            .args(["test", "--no-fail-fast"])
+            .args(arguments),
+        counts,
+    )
+}
+
+fn python(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
+    run(
+        process::command(rooms, rooms.venv_bin("python"))
+            .args(["-m", "pytest", "-p", "no:cacheprovider", "tests/python"])
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("PYTHONPATH", rooms.at("src/python")),
+        counts,
+    )
+}
+
+fn wasm(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
+    let browsers = Browsers::find(rooms)?;
+    let sessions: [(&str, &str, &PathBuf, Value); 2] = [
+        (
+            "--chrome",
+            "--chromedriver",
+            &browsers.chromedriver,
+            json!({"goog:chromeOptions": {
+                "binary": browsers.chromium,
+                "args": [
+                    "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+                    "disable-component-update", "disable-sync",
+                ],
+            }}),
+        ),
+        (
+            "--firefox",
+            "--geckodriver",
+            &browsers.geckodriver,
+            json!({"moz:firefoxOptions": {"binary": browsers.firefox, "args": ["-headless"]}}),
+        ),
+    ];
+    let mut failure = None;
+    for (browser, option, driver, capabilities) in sessions {
+        note(&format!("wasm-pack test {browser}…"));
+        let file = rooms.tools().join(format!("webdriver{browser}.json"));
+        std::fs::write(&file, capabilities.to_string())
+            .with_context(|| format!("cannot write `{}`", file.display()))?;
+        let ran = run(
+            process::command(rooms, "wasm-pack")
+                .args(["test", "--headless", browser, option])
+                .arg(driver)
+                .args(["--mode", "no-install"])
+                .arg(&rooms.top)
+                .args(["-p", "webimport"])
+                .env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", &file)
+                .env("WASM_BINDGEN_TEST_TIMEOUT", "300"),
+            counts,
+        );
+        // The other browser still has something to say.
+        failure = failure.or(ran.err());
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+fn browser(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
+    prepare_browser_tests(rooms)?;
+    let targets = test_targets(rooms)?;
+    let mut arguments = vec!["-p", "webimport-browser-tests", "--lib"];
+    for target in targets.iter().filter(|target| *target != "hosts") {
+        arguments.extend(["--test", target]);
+    }
+    cargo_test(rooms, counts, &arguments)
+}
+
+fn hosts(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
+    prepare_browser_tests(rooms)?;
+    cargo_test(
+        rooms,
+        counts,
+        &["-p", "webimport-browser-tests", "--test", "hosts"],
+    )
+}
+
+/// The tests use the site, what `dist` makes of it, and the command line.
+fn prepare_browser_tests(rooms: &Rooms) -> Result<()> {
+    build::site(rooms)?;
+    dist::packages(rooms)?;
+    build::command_line(rooms, build::Profile::Debug).map(|_| ())
+}
+
+/// The names of the browser crate's integration tests.
+fn test_targets(rooms: &Rooms) -> Result<Vec<String>> {
+    let text = process::output(process::cargo(rooms).args([
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
+    ]))?;
+    let metadata: Value =
+        serde_json::from_str(&text).context("`cargo metadata` printed no JSON")?;
+    let packages = metadata["packages"]
+        .as_array()
+        .context("`cargo metadata` names no packages")?;
+    let package = packages
+        .iter()
+        .find(|package| package["name"] == "webimport-browser-tests")
+        .context("the workspace has no crate `webimport-browser-tests`")?;
+    let targets = package["targets"].as_array().into_iter().flatten();
+    Ok(targets
+        .filter(|target| target["kind"] == json!(["test"]))
+        .filter_map(|target| target["name"].as_str().map(str::to_owned))
+        .collect())
+}
+
+/// Runs a test runner and reads its counts. One that fails without naming a failed test counts as one.
+fn run(command: &mut Command, counts: &mut Counts) -> Result<()> {
+    let mut found = Counts::default();
+    let passed = process::stream(command, |line| found.read(line))?;
+    if !passed && found.failed == 0 {
+        let program = Path::new(command.get_program())
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        note(&format!(
+            "error: `{program}` failed before it could count its tests"
+        ));
+        found.failed = 1;
+    }
+    counts.add(found);
+    Ok(())
+}
