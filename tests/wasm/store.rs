@@ -4,6 +4,7 @@
 use js_sys::Uint8Array;
 use wasm_bindgen_test::wasm_bindgen_test;
 use webimport_core::digest::Sha256Digest;
+use webimport_core::limits::Limits;
 use webimport_core::workflow::CachedMetadata;
 
 use crate::store::Store;
@@ -46,16 +47,16 @@ async fn metadata_is_replaced_as_a_whole() {
         targets: Some(b"targets".to_vec()),
     };
     Store::new().put_metadata(pin, &first).await;
-    assert_eq!(Store::new().metadata(pin).await, first);
+    assert_eq!(Store::new().metadata(pin, &Limits::default()).await, first);
     let second = CachedMetadata {
         roots: vec![b"root 1".to_vec()],
         ..CachedMetadata::default()
     };
     Store::new().put_metadata(pin, &second).await;
-    assert_eq!(Store::new().metadata(pin).await, second);
+    assert_eq!(Store::new().metadata(pin, &Limits::default()).await, second);
     let (other, _) = bytes("another root");
     assert_eq!(
-        Store::new().metadata(other).await,
+        Store::new().metadata(other, &Limits::default()).await,
         CachedMetadata::default()
     );
 }
