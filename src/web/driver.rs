@@ -26,7 +26,7 @@ use webimport_core::url::RepositoryUrl;
 use webimport_core::workflow::{Absence, CachedMetadata, Refresh, Refreshed, RootTrust, Step};
 
 use crate::bytes;
-use crate::fetch::{Freshness, Patience, Size, Traffic, fetch};
+use crate::fetch::{Patience, Size, Traffic, fetch};
 use crate::store::Store;
 
 /// Objects that are fetched at once. Browsers open six connections to a host over HTTP/1.1.
@@ -437,15 +437,7 @@ impl Load<'_> {
         while let Step::Fetch(step) = refresh.step()? {
             let url = base.join(&step.path);
             let size = Size::AtMost(step.limit);
-            let answer = fetch(
-                &url,
-                size,
-                Freshness::Current,
-                patience,
-                &self.traffic,
-                &|_| {},
-            )
-            .await;
+            let answer = fetch(&url, size, patience, &self.traffic, &|_| {}).await;
             let file = match (answer, step.absence) {
                 (Ok(bytes), _) => Some(bytes.to_vec()),
                 (Err(FetchError::NotFound { .. }), Absence::Expected) => None,
@@ -630,15 +622,7 @@ impl Load<'_> {
         let mut first_error = None;
         for base in &self.resolution.bases {
             let url = base.join(path);
-            let fetched = fetch(
-                &url,
-                size,
-                Freshness::Immutable,
-                Patience::Full,
-                &self.traffic,
-                on_bytes,
-            )
-            .await;
+            let fetched = fetch(&url, size, Patience::Full, &self.traffic, on_bytes).await;
             let error = match fetched {
                 Ok(bytes) => match check(&bytes).await {
                     Ok(()) => return Ok(bytes),

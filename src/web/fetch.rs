@@ -53,15 +53,6 @@ impl Size {
     }
 }
 
-/// How HTTP caches are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Freshness {
-    /// What changes in place: ask the server.
-    Current,
-    /// Content-addressed, and kept by this module itself: no need for a second copy in the HTTP cache.
-    Immutable,
-}
-
 /// How long an answer is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
@@ -83,7 +74,6 @@ pub(crate) struct Traffic {
 pub(crate) async fn fetch(
     url: &str,
     size: Size,
-    freshness: Freshness,
     patience: Patience,
     traffic: &Traffic,
     on_bytes: &dyn Fn(i64),
@@ -98,7 +88,7 @@ pub(crate) async fn fetch(
             seen.set(seen.get() + length);
             on_bytes(length);
         };
-        match once(url, size, freshness, patience, traffic, &on_piece).await {
+        match once(url, size, patience, traffic, &on_piece).await {
             Err(error) if error.is_transient() => {
                 on_bytes(-seen.get());
                 let Some(pause) = pauses.next() else {
@@ -118,7 +108,6 @@ pub(crate) async fn fetch(
 async fn once(
     url: &str,
     size: Size,
-    freshness: Freshness,
     patience: Patience,
     traffic: &Traffic,
     on_bytes: &dyn Fn(i64),
@@ -134,7 +123,7 @@ async fn once(
     };
     // Timers count milliseconds in 31 bits.
     let seconds = u32::try_from(seconds).unwrap_or(u32::MAX).min(2_000_000);
-    let request = pin!(answer(url, size, freshness, &controller, traffic, on_bytes));
+    let request = pin!(answer(url, size, &controller, traffic, on_bytes));
     let deadline = pin!(TimeoutFuture::new(seconds * 1_000));
     match select(request, deadline).await {
         Either::Left((result, _)) => result.map_err(|error| match error {
@@ -171,17 +160,14 @@ impl From<JsValue> for Failure {
 async fn answer(
     url: &str,
     size: Size,
-    freshness: Freshness,
     controller: &AbortController,
     traffic: &Traffic,
     on_bytes: &dyn Fn(i64),
 ) -> Result<Uint8Array, Failure> {
-    let cache = match freshness {
-        Freshness::Current => RequestCache::NoCache,
-        Freshness::Immutable => RequestCache::NoStore,
-    };
     let request = RequestBuilder::new(url)
-        .cache(cache)
+        // What is verified is kept by this module. A second copy in the HTTP cache could be a bad one, which a
+        // server's `304 Not Modified` would bring back for as long as the file does not change.
+        .cache(RequestCache::NoStore)
         .credentials(RequestCredentials::Omit)
         .abort_signal(Some(&controller.signal()))
         .build()

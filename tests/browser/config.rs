@@ -368,7 +368,7 @@ async fn javascript_has_the_same_functions(context: Context) {
     );
     assert!(!refused.hint().is_empty());
     let real: bool = page
-        .value("try { await webimport.loadRelease('x') } catch (error) { return error instanceof Error }", json!([]))
+        .value("try { await webimport.loadRelease('x') } catch (error) { return error instanceof window.Error }", json!([]))
         .await;
     assert!(real);
     let refused = page

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use wasm_bindgen_test::wasm_bindgen_test;
 use webimport_core::error::FetchError;
 
-use crate::fetch::{Freshness, Patience, Size, Traffic, fetch};
+use crate::fetch::{Patience, Size, Traffic, fetch};
 
 const TWELVE_BYTES: &str = "data:application/octet-stream,twelve-bytes";
 
@@ -16,15 +16,7 @@ async fn get(
 ) -> (Result<Vec<u8>, FetchError>, Traffic, i64) {
     let (traffic, seen) = (Traffic::default(), Cell::new(0));
     let on_bytes = |length: i64| seen.set(seen.get() + length);
-    let answer = fetch(
-        url,
-        size,
-        Freshness::Immutable,
-        patience,
-        &traffic,
-        &on_bytes,
-    )
-    .await;
+    let answer = fetch(url, size, patience, &traffic, &on_bytes).await;
     (answer.map(|bytes| bytes.to_vec()), traffic, seen.get())
 }
 

@@ -224,7 +224,6 @@ async fn trial(
     test: &Test,
     name: &str,
 ) -> Result<(), Failed> {
-    let began = std::time::Instant::now();
     let context = AssertUnwindSafe(Context::new(browsers, browser))
         .catch_unwind()
         .await
@@ -235,9 +234,6 @@ async fn trial(
         Ok(Err(payload)) => Some(message(&*payload)),
         Err(_) => Some(format!("not done within {} s", TEST_DEADLINE.as_secs())),
     };
-    if std::env::var_os("TT").is_some() {
-        eprintln!("{:>6.1} {name}", began.elapsed().as_secs_f64());
-    }
     let failure = match failure {
         Some(message) => Some(message + &context.report(name).await),
         None => None,
