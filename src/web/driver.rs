@@ -18,7 +18,7 @@ use webimport_core::error::{Coded, Error, FetchError, ResolveError, StoreError};
 use webimport_core::keys::KeyId;
 use webimport_core::limits::Limits;
 use webimport_core::manifest::{Distribution, Manifest, ObjectEntry};
-use webimport_core::names::CacheTag;
+use webimport_core::names::{CacheTag, Channel};
 use webimport_core::resolve::{Offline, Options, Resolution};
 use webimport_core::time::UnixTime;
 use webimport_core::trust::{Expiry, ReleaseTarget, Verified};
@@ -164,6 +164,8 @@ struct Load<'a> {
     traffic: Traffic,
     warnings: RefCell<Vec<Warning>>,
     on_progress: &'a dyn Fn(&Progress<'_>),
+    /// What progress calls the release: as it is asked for, then by its version.
+    label: RefCell<String>,
 }
 
 impl Driver {
@@ -183,7 +185,13 @@ impl Driver {
         on_progress: &dyn Fn(&Progress<'_>),
     ) -> Result<Prepared, Error> {
         let resolution = Resolution::of(&request.url, &request.options, &self.config)?;
+        let label = match (&resolution.selector, resolution.sha256) {
+            (Some(selector), _) => format!("{}@{selector}", resolution.name),
+            (None, Some(_)) => resolution.name.to_string(),
+            (None, None) => format!("{}@{}", resolution.name, Channel::stable()),
+        };
         let load = Load {
+            label: RefCell::new(label),
             driver: self,
             offline: request.options.offline,
             resolution,
@@ -198,6 +206,7 @@ impl Driver {
 impl Load<'_> {
     async fn run(self, request: Request) -> Result<Prepared, Error> {
         let found = self.find().await?;
+        self.name(&found.target);
         let manifest = &found.manifest;
         manifest.check_modules(request.options.modules.as_deref().unwrap_or_default())?;
         // A release that is there already has its names itself.
@@ -289,6 +298,7 @@ impl Load<'_> {
         self.progress("metadata", 0, 0, 0, 0, false);
         let (refreshed, offline) = self.refresh().await?;
         let target = self.resolution.find(&refreshed.repository)?;
+        self.name(&target);
         self.progress("manifest", 0, target.length, 0, 0, offline);
         let manifest = self.manifest(&target, offline).await?;
         let trust = TrustDescription {
@@ -643,6 +653,11 @@ impl Load<'_> {
         }))
     }
 
+    fn name(&self, target: &ReleaseTarget) {
+        self.label
+            .replace(format!("{}@{}", target.name, target.version));
+    }
+
     fn warn(&self, error: &dyn Coded) {
         self.warnings.borrow_mut().push(Warning::of(error));
     }
@@ -656,12 +671,8 @@ impl Load<'_> {
         files_total: usize,
         cached: bool,
     ) {
-        let release = match &self.resolution.selector {
-            Some(selector) => format!("{}@{selector}", self.resolution.name),
-            None => self.resolution.name.to_string(),
-        };
         (self.on_progress)(&Progress {
-            release: &release,
+            release: &self.label.borrow(),
             phase,
             bytes_done,
             bytes_total,

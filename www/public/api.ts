@@ -128,7 +128,10 @@ export interface CacheInfo {
 /** Verified files kept in the browser. */
 export interface Cache {
   info(): Promise<CacheInfo>;
-  /** Drops everything, trust on first use and rollback protection included. Loaded releases stay loaded. */
+  /**
+   * Drops every file and all metadata, and with it what protects from older metadata. Which roots were trusted on
+   * first use stays. Loaded releases stay loaded.
+   */
   clear(): Promise<void>;
   /** Hashes every record and drops those that changed, so that the next load fetches them anew. */
   verify(): Promise<{ readonly checked: number; readonly dropped: readonly string[] }>;

@@ -20,7 +20,7 @@ pub(crate) fn build(rooms: &Rooms) -> Result<()> {
     let web = rooms.web();
     let stamp = Stamp::new(
         web.join("built"),
-        fingerprint(&inputs, &format!("wasm 2 {rustc}"))?,
+        fingerprint(&inputs, &format!("wasm 3 {rustc}"))?,
     );
     if stamp.is_current(&[&web.join("webimport.js"), &web.join("webimport_bg.wasm")]) {
         return Ok(());
@@ -48,7 +48,9 @@ pub(crate) fn build(rooms: &Rooms) -> Result<()> {
                 .args(["--", "--package", "webimport", "--config"])
                 .arg(remap_paths(rooms)?)
                 // For size: what is downloaded counts more here than what is computed.
-                .args(["--config", "profile.release.opt-level=\"z\""]),
+                .args(["--config", "profile.release.opt-level=\"z\""])
+                .args(["--config", "profile.release.lto=true"])
+                .args(["--config", "profile.release.codegen-units=1"]),
         )
     })?;
     stamp.write()

@@ -212,8 +212,20 @@ fn python(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("PYTHONPATH", rooms.at("src/python")),
         counts,
+    )?;
+    run(
+        process::command(rooms, "node")
+            .args(["--test", "--test-reporter=spec"])
+            .args(NODE_TESTS),
+        counts,
     )
 }
+
+/// The mount and the package in real Pyodide, under Node.
+const NODE_TESTS: [&str; 2] = [
+    "tests/python/mount.test.mjs",
+    "tests/python/package.test.mjs",
+];
 
 fn wasm(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
     let browsers = Browsers::find(rooms)?;
