@@ -5,7 +5,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStream, ReadableStreamDefaultReader, ReadableWritablePair, Response};
 use webimport_core::digest::Sha256Digest;
-use webimport_core::error::VerifyError;
+use webimport_core::error::{Error, StoreError, VerifyError};
 use webimport_core::manifest::{Encoding, ObjectEntry};
 
 #[wasm_bindgen]
@@ -31,32 +31,56 @@ extern "C" {
     fn get_reader(this: &ByteStream) -> Result<ReadableStreamDefaultReader, JsValue>;
 }
 
-/// The SHA-256 of `bytes`.
-pub(crate) async fn sha256(bytes: &Uint8Array) -> Sha256Digest {
+#[wasm_bindgen]
+extern "C" {
+    // `js-sys` takes it that this never throws; it does when there is no memory.
+    #[wasm_bindgen(extends = Uint8Array, js_name = Uint8Array)]
+    type Allocated;
+    #[wasm_bindgen(constructor, catch, js_class = "Uint8Array")]
+    fn new(length: u32) -> Result<Allocated, JsValue>;
+}
+
+/// Memory for `length` bytes of `subject`.
+pub(crate) fn allocate(length: u64, subject: &str) -> Result<Uint8Array, StoreError> {
+    u32::try_from(length)
+        .ok()
+        .and_then(|length| Allocated::new(length).ok())
+        .map(Uint8Array::from)
+        .ok_or_else(|| StoreError::Memory {
+            subject: subject.to_owned(),
+            bytes: length,
+        })
+}
+
+/// Bytes that this module hashes by itself where the browser does not: they are copied for it.
+const FALLBACK_LIMIT: u32 = 256 * 1024 * 1024;
+
+/// The SHA-256 of `bytes`; `None` if the browser does not hash them and they are too many to copy.
+pub(crate) async fn sha256(bytes: &Uint8Array) -> Option<Sha256Digest> {
     if let Ok(buffer) = subtle_digest("SHA-256", bytes).await
         && let Ok(raw) = Uint8Array::new(&buffer).to_vec().try_into()
     {
-        return Sha256Digest::from_raw(raw);
+        return Some(Sha256Digest::from_raw(raw));
     }
-    Sha256Digest::of(&bytes.to_vec())
+    (bytes.length() <= FALLBACK_LIMIT).then(|| Sha256Digest::of(&bytes.to_vec()))
 }
 
-/// Checks `bytes` against what the manifest says of the object as transferred.
-pub(crate) async fn check_object(
-    object: &ObjectEntry,
-    bytes: &Uint8Array,
-) -> Result<(), VerifyError> {
-    object
-        .expected()
-        .check(u64::from(bytes.length()), sha256(bytes).await)
+/// Checks `bytes` against what the manifest says of the object as transferred: the length before anything is
+/// done with them.
+pub(crate) async fn check_object(object: &ObjectEntry, bytes: &Uint8Array) -> Result<(), Error> {
+    let expected = object.expected();
+    let length = u64::from(bytes.length());
+    expected.check_length(length)?;
+    let digest = sha256(bytes).await.ok_or_else(|| StoreError::Memory {
+        subject: object.path(),
+        bytes: length,
+    })?;
+    Ok(expected.check(length, digest)?)
 }
 
 /// Undoes an object's encoding. `bytes` are verified; the size of what comes out is held to what the manifest
 /// says all the same, so that nothing is allocated that was not announced.
-pub(crate) async fn decode(
-    object: &ObjectEntry,
-    bytes: Uint8Array,
-) -> Result<Uint8Array, VerifyError> {
+pub(crate) async fn decode(object: &ObjectEntry, bytes: Uint8Array) -> Result<Uint8Array, Error> {
     if object.encoding == Encoding::Identity {
         return Ok(bytes);
     }
@@ -66,10 +90,8 @@ pub(crate) async fn decode(
     };
     let failed =
         |error: JsValue| malformed(format!("it cannot be decompressed: {}", describe(&error)));
-    let size = u32::try_from(object.decoded_size).map_err(|_| VerifyError::TooLarge {
-        subject: object.path(),
-        limit: u64::from(u32::MAX),
-    })?;
+    let decoded = allocate(object.decoded_size, &object.path())?;
+    let size = decoded.length();
 
     let stream = Response::new_with_opt_js_u8_array(Some(&bytes))
         .map_err(failed)?
@@ -77,24 +99,23 @@ pub(crate) async fn decode(
         .ok_or_else(|| malformed("it is empty".into()))?;
     let inflate = DecompressionStream::new("gzip").map_err(failed)?;
     let mut reader = Chunks::new(&stream.pipe_through(&inflate)).map_err(failed)?;
-
-    let decoded = Uint8Array::new_with_length(size);
     let mut filled = 0;
     while let Some(chunk) = reader.next().await.map_err(failed)? {
         if chunk.length() > size - filled {
             reader.cancel();
+            let limit = object.decoded_size;
             return Err(VerifyError::TooLarge {
                 subject: object.path(),
-                limit: object.decoded_size,
-            });
+                limit,
+            }
+            .into());
         }
         decoded.set(&chunk, filled);
         filled += chunk.length();
     }
     if filled < size {
-        return Err(malformed(format!(
-            "expected {size} bytes after decompression, got {filled}"
-        )));
+        let reason = format!("expected {size} bytes after decompression, got {filled}");
+        return Err(malformed(reason).into());
     }
     Ok(decoded)
 }

@@ -14,7 +14,7 @@ use js_sys::Uint8Array;
 use serde::{Deserialize, Serialize};
 use webimport_core::config::Config;
 use webimport_core::digest::{Expected, Sha256Digest};
-use webimport_core::error::{Coded, Error, FetchError, ResolveError, StoreError};
+use webimport_core::error::{Coded, Error, FetchError, ResolveError, StoreError, TrustError};
 use webimport_core::keys::KeyId;
 use webimport_core::limits::Limits;
 use webimport_core::manifest::{Distribution, Manifest, ObjectEntry};
@@ -156,6 +156,16 @@ struct Found {
     offline: bool,
 }
 
+/// How current the metadata of a load is.
+enum Standing {
+    /// The server has just said so.
+    Current,
+    /// The caller wants no request.
+    Asked,
+    /// No server answered: what was verified before, and why.
+    Fallback(FetchError),
+}
+
 /// One load under way.
 struct Load<'a> {
     driver: &'a Driver,
@@ -222,15 +232,12 @@ impl Load<'_> {
         let (mut paths, mut spans, mut buffers) = (Vec::new(), Vec::new(), Vec::new());
         if !already {
             let wanted = manifest.needed_objects(tag);
-            let objects = self.objects(manifest, &wanted).await?;
+            let counts = manifest.files_per_object();
+            let objects = self.objects(manifest, &wanted, &counts).await?;
             let mut buffer_of = BTreeMap::new();
             for (index, object) in wanted.iter().zip(objects) {
                 buffer_of.insert(*index, buffers.len());
-                let files = manifest
-                    .files
-                    .iter()
-                    .filter(|file| file.object == *index)
-                    .count();
+                let files = counts[*index];
                 match object.origin {
                     Origin::Network => network.files += files,
                     Origin::Cache => {
@@ -296,8 +303,17 @@ impl Load<'_> {
             return Ok(found);
         }
         self.progress("metadata", 0, 0, 0, 0, false);
-        let (refreshed, offline) = self.refresh().await?;
-        let target = self.resolution.find(&refreshed.repository)?;
+        let (refreshed, standing) = self.refresh().await?;
+        let target = match (self.resolution.find(&refreshed.repository), &standing) {
+            (Ok(target), _) => target,
+            // It may well be there by now: that the server was not reached is what is wrong.
+            (Err(_), Standing::Fallback(unreachable)) => return Err(unreachable.clone().into()),
+            (Err(error), _) => return Err(error.into()),
+        };
+        if let Standing::Fallback(unreachable) = &standing {
+            self.warn(unreachable);
+        }
+        let offline = !matches!(standing, Standing::Current);
         self.name(&target);
         self.progress("manifest", 0, target.length, 0, 0, offline);
         let manifest = self.manifest(&target, offline).await?;
@@ -363,69 +379,67 @@ impl Load<'_> {
         }))
     }
 
-    /// The repository's state now, or as it was last verified if no server answers; true in that case.
-    async fn refresh(&self) -> Result<(Refreshed, bool), Error> {
-        let store = &self.driver.store;
+    /// The repository's state now, or as it was last verified if no server answers.
+    async fn refresh(&self) -> Result<(Refreshed, Standing), Error> {
+        let Driver {
+            store, limits, now, ..
+        } = self.driver;
         let repository = self.resolution.repository.as_str();
         let known = match self.resolution.root {
             RootTrust::Pin(pin) => Some(pin),
-            RootTrust::FirstUse => store.first_use(repository).await,
+            RootTrust::FirstUse => store.first_use(repository).await?,
         };
         let cached = match known {
-            Some(pin) => store.metadata(pin, &self.driver.limits).await,
+            Some(pin) => store.metadata(pin, limits).await,
             None => CachedMetadata::default(),
         };
         let root = known.map_or(RootTrust::FirstUse, RootTrust::Pin);
-        let start = Refresh::new(
-            root,
-            repository,
-            cached,
-            self.driver.now,
-            self.driver.limits.clone(),
-        );
+        let mut start = Refresh::new(root, repository, cached.clone(), *now, limits.clone());
 
         match self.offline {
-            Some(Offline::Only) => return Ok((start.offline(Expiry::Refuse)?, true)),
-            Some(Offline::Stale) => return Ok((start.offline(Expiry::AcceptStale)?, true)),
+            Some(Offline::Only) => return Ok((start.offline(Expiry::Refuse)?, Standing::Asked)),
+            Some(Offline::Stale) => {
+                return Ok((start.offline(Expiry::AcceptStale)?, Standing::Asked));
+            }
             None => {}
         }
-        let patience = if start.offline(Expiry::Refuse).is_ok() {
-            Patience::Short
-        } else {
-            Patience::Full
-        };
         let mut first_error = None;
         for base in &self.resolution.bases {
-            match self.refresh_from(base, start.clone(), patience).await {
+            let patience = match start.offline(Expiry::Refuse) {
+                Ok(_) => Patience::Short,
+                Err(_) => Patience::Full,
+            };
+            let mut refresh = start.clone();
+            let result = self.refresh_from(base, &mut refresh, patience).await;
+            match result.and_then(|()| refresh.clone().finish()) {
                 Ok(refreshed) => {
-                    // Only now: metadata that was not verified as a whole is not kept.
-                    if refreshed.changed {
-                        store.put_metadata(refreshed.pin, &refreshed.metadata).await;
-                    }
                     if known.is_none() {
-                        store.put_first_use(repository, refreshed.pin).await;
+                        self.settle_first_use(refreshed.pin).await?;
                     }
-                    return Ok((refreshed, false));
+                    if refreshed.changed {
+                        let Refreshed { pin, metadata, .. } = &refreshed;
+                        store.put_metadata(*pin, metadata, &cached, limits).await;
+                    }
+                    return Ok((refreshed, Standing::Current));
                 }
                 Err(error) => {
                     first_error.get_or_insert(error);
                 }
             }
+            // The refresh failed, but the keys that it has seen revoked stay revoked.
+            if known.is_some()
+                && let Some((pin, newer)) = refresh.newer_roots()
+            {
+                store.put_metadata(pin, newer, &cached, limits).await;
+                start = Refresh::new(root, repository, newer.clone(), *now, limits.clone());
+            }
         }
         // The repository's own answer decides. If it cannot be reached, what was verified before stands until
         // it expires; if it sends what does not verify, that is not the time to look away.
         match first_error {
-            Some(Error::Fetch(unreachable))
-                if !matches!(
-                    unreachable,
-                    FetchError::TooLarge { .. } | FetchError::Insecure { .. }
-                ) =>
-            {
+            Some(Error::Fetch(unreachable)) if unreachable.is_absence() => {
                 match start.offline(Expiry::Refuse) {
-                    Ok(refreshed) => {
-                        self.warn(&unreachable);
-                        Ok((refreshed, true))
-                    }
+                    Ok(refreshed) => Ok((refreshed, Standing::Fallback(unreachable))),
                     Err(Error::Resolve(ResolveError::Offline { .. })) => Err(unreachable.into()),
                     Err(error) => Err(error),
                 }
@@ -438,12 +452,27 @@ impl Load<'_> {
         }
     }
 
+    /// Two loads may both have been the first: the one that was remembered first decides.
+    async fn settle_first_use(&self, got: Sha256Digest) -> Result<(), Error> {
+        let repository = self.resolution.repository.as_str();
+        let expected = self.driver.store.put_first_use(repository, got).await?;
+        if expected == got {
+            return Ok(());
+        }
+        Err(TrustError::RootMismatch {
+            repository: repository.to_owned(),
+            expected,
+            got,
+        }
+        .into())
+    }
+
     async fn refresh_from(
         &self,
         base: &RepositoryUrl,
-        mut refresh: Refresh,
+        refresh: &mut Refresh,
         patience: Patience,
-    ) -> Result<Refreshed, Error> {
+    ) -> Result<(), Error> {
         while let Step::Fetch(step) = refresh.step()? {
             let url = base.join(&step.path);
             let size = Size::AtMost(step.limit);
@@ -455,7 +484,7 @@ impl Load<'_> {
             };
             refresh.supply(file)?;
         }
-        refresh.finish()
+        Ok(())
     }
 
     async fn manifest(
@@ -520,19 +549,17 @@ impl Load<'_> {
     }
 
     /// All wanted objects, decoded, in order.
-    async fn objects(&self, manifest: &Manifest, wanted: &[usize]) -> Result<Vec<Object>, Error> {
-        let files_of = |index: usize| {
-            manifest
-                .files
-                .iter()
-                .filter(|file| file.object == index)
-                .count()
-        };
+    async fn objects(
+        &self,
+        manifest: &Manifest,
+        wanted: &[usize],
+        files: &[usize],
+    ) -> Result<Vec<Object>, Error> {
         let bytes_total = wanted
             .iter()
             .map(|index| manifest.objects[*index].size)
             .sum();
-        let files_total = wanted.iter().map(|index| files_of(*index)).sum();
+        let files_total = wanted.iter().map(|index| files[*index]).sum();
         let (bytes_done, files_done, cached) = (Cell::new(0_u64), Cell::new(0), Cell::new(true));
         let report = || {
             self.progress(
@@ -560,7 +587,7 @@ impl Load<'_> {
                     if object.origin == Origin::Cache {
                         bytes_done.set(bytes_done.get() + entry.size);
                     }
-                    files_done.set(files_done.get() + files_of(*index));
+                    files_done.set(files_done.get() + files[*index]);
                     report();
                     Ok::<_, Error>(object)
                 }
@@ -582,12 +609,20 @@ impl Load<'_> {
     async fn object(&self, entry: &ObjectEntry, on_bytes: &dyn Fn(i64)) -> Result<Object, Error> {
         let store = &self.driver.store;
         if let Some(stored) = store.object(entry.sha256).await {
-            if bytes::check_object(entry, &stored).await.is_ok() {
-                let bytes = bytes::decode(entry, stored).await?;
-                return Ok(Object {
-                    bytes,
-                    origin: Origin::Cache,
-                });
+            let decoded = match bytes::check_object(entry, &stored).await {
+                Ok(()) => bytes::decode(entry, stored).await,
+                Err(error) => Err(error),
+            };
+            match decoded {
+                Ok(bytes) => {
+                    return Ok(Object {
+                        bytes,
+                        origin: Origin::Cache,
+                    });
+                }
+                // The record may well be sound; fetching it once more would not help.
+                Err(Error::Store(error @ StoreError::Memory { .. })) => return Err(error.into()),
+                Err(_) => {}
             }
             store.drop_object(entry.sha256).await;
             self.warn(&StoreError::Damaged {
@@ -605,14 +640,14 @@ impl Load<'_> {
                 &entry.path(),
                 Size::Exactly(entry.size),
                 on_bytes,
-                async |bytes: &Uint8Array| Ok(bytes::check_object(entry, bytes).await?),
+                async |bytes: &Uint8Array| bytes::check_object(entry, bytes).await,
             )
             .await?;
         let store = async {
             store.put_object(entry.sha256, &fetched).await;
             Ok(())
         };
-        let decode = async { Ok::<_, Error>(bytes::decode(entry, fetched.clone()).await?) };
+        let decode = async { bytes::decode(entry, fetched.clone()).await };
         let (bytes, ()) = try_join(decode, store).await?;
         Ok(Object {
             bytes,

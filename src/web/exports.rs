@@ -12,6 +12,7 @@ use wasm_bindgen::prelude::*;
 use webimport_core::config::{self, Config, Layer, Loaded};
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::{Coded, ConfigError};
+use webimport_core::limits::Limits;
 use webimport_core::time::UnixTime;
 
 use crate::bytes;
@@ -201,9 +202,12 @@ impl Client {
         };
         for sha256 in self.store.objects().await {
             report.checked += 1;
+            let limit = Limits::default().object;
             let intact = match self.store.object(sha256).await {
-                Some(stored) => bytes::sha256(&stored).await == sha256,
-                None => false,
+                Some(stored) if u64::from(stored.length()) <= limit => {
+                    bytes::sha256(&stored).await == Some(sha256)
+                }
+                _ => false,
             };
             if !intact {
                 self.store.drop_object(sha256).await;

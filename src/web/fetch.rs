@@ -17,13 +17,13 @@ use web_sys::{AbortController, RequestCache, RequestCredentials, Response};
 use webimport_core::error::FetchError;
 use webimport_core::url::is_secure;
 
-use crate::bytes::{Chunks, describe};
+use crate::bytes::{Chunks, allocate, describe};
 
-/// Seconds that a request may take.
-const SECONDS: u64 = 20;
-/// Seconds that a request may take when the cache can stand in for its answer.
-const SHORT_SECONDS: u64 = 6;
-/// Bytes a second that a body must come in at least, beyond [`SECONDS`].
+/// Seconds until the answer begins, and again for the body.
+const SECONDS: u32 = 20;
+/// Seconds until the answer begins when the cache can stand in for it.
+const SHORT_SECONDS: u32 = 6;
+/// Bytes a second that a body must come in at least, after its first [`SECONDS`].
 const MINIMUM_RATE: u64 = 8 * 1024;
 /// Milliseconds to wait before the second and the third try.
 const BACK_OFF: [u32; 2] = [250, 1_000];
@@ -56,7 +56,7 @@ impl Size {
 /// How long an answer is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
-    /// The cache can stand in: one try, and not long.
+    /// The cache can stand in: one try, and no long wait for the answer to begin.
     Short,
     /// Nothing can: two more tries after transient failures, and time for the whole body.
     Full,
@@ -112,32 +112,54 @@ async fn once(
     traffic: &Traffic,
     on_bytes: &dyn Fn(i64),
 ) -> Result<Uint8Array, FetchError> {
-    let network = |error: &JsValue| FetchError::Network {
-        url: url.to_owned(),
-        reason: describe(error),
+    let fetched = async {
+        let controller = AbortController::new()?;
+        let wait = match patience {
+            Patience::Short => SHORT_SECONDS,
+            Patience::Full => SECONDS,
+        };
+        traffic.requests.set(traffic.requests.get() + 1);
+        let response = within(wait, url, &controller, answer(url, &controller)).await?;
+        let rest = u32::try_from(size.limit() / MINIMUM_RATE).unwrap_or(u32::MAX);
+        // Timers count milliseconds in 31 bits.
+        let wait = SECONDS.saturating_add(rest).min(2_000_000);
+        within(
+            wait,
+            url,
+            &controller,
+            body(url, size, &response, traffic, on_bytes),
+        )
+        .await
     };
-    let controller = AbortController::new().map_err(|error| network(&error))?;
-    let seconds = match patience {
-        Patience::Short => SHORT_SECONDS,
-        Patience::Full => SECONDS + size.limit() / MINIMUM_RATE,
-    };
-    // Timers count milliseconds in 31 bits.
-    let seconds = u32::try_from(seconds).unwrap_or(u32::MAX).min(2_000_000);
-    let request = pin!(answer(url, size, &controller, traffic, on_bytes));
+    fetched.await.map_err(|error: Failure| match error {
+        Failure::Fetch(error) => error,
+        Failure::JavaScript(error) => FetchError::Network {
+            url: url.to_owned(),
+            reason: describe(&error),
+        },
+    })
+}
+
+/// What `work` gives, or a timeout after `seconds`. Whatever fails, nobody reads on.
+async fn within<T>(
+    seconds: u32,
+    url: &str,
+    controller: &AbortController,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     let deadline = pin!(TimeoutFuture::new(seconds * 1_000));
-    match select(request, deadline).await {
-        Either::Left((result, _)) => result.map_err(|error| match error {
-            Failure::Fetch(error) => error,
-            Failure::JavaScript(error) => network(&error),
-        }),
-        Either::Right(_) => {
-            controller.abort();
-            Err(FetchError::Timeout {
-                url: url.to_owned(),
-                seconds,
-            })
+    let result = match select(pin!(work), deadline).await {
+        Either::Left((result, _)) => result,
+        Either::Right(_) => Err(FetchError::Timeout {
+            url: url.to_owned(),
+            seconds,
         }
+        .into()),
+    };
+    if result.is_err() {
+        controller.abort();
     }
+    result
 }
 
 enum Failure {
@@ -157,13 +179,9 @@ impl From<JsValue> for Failure {
     }
 }
 
-async fn answer(
-    url: &str,
-    size: Size,
-    controller: &AbortController,
-    traffic: &Traffic,
-    on_bytes: &dyn Fn(i64),
-) -> Result<Uint8Array, Failure> {
+/// A response that is worth reading.
+async fn answer(url: &str, controller: &AbortController) -> Result<Response, Failure> {
+    let owned = || url.to_owned();
     let request = RequestBuilder::new(url)
         // What is verified is kept by this module. A second copy in the HTTP cache could be a bad one, which a
         // server's `304 Not Modified` would bring back for as long as the file does not change.
@@ -172,36 +190,38 @@ async fn answer(
         .abort_signal(Some(&controller.signal()))
         .build()
         .map_err(|error| FetchError::Network {
-            url: url.to_owned(),
+            url: owned(),
             reason: error.to_string(),
         })?;
-    traffic.requests.set(traffic.requests.get() + 1);
     let answer = Promise::resolve(&global_fetch(&request.into())?);
     let response: Response = JsFuture::from(answer).await?.dyn_into()?;
-    let owned = || url.to_owned();
     if response.redirected() && !is_secure(&response.url()) {
-        controller.abort();
         return Err(FetchError::Insecure { url: owned() }.into());
     }
     match response.status() {
-        200 => {}
+        200 => Ok(response),
         // Object stores answer 403 for what does not exist when the caller may not list.
-        status @ (403 | 404 | 410) => {
-            return Err(FetchError::NotFound {
-                url: owned(),
-                status,
-            }
-            .into());
+        status @ (403 | 404 | 410) => Err(FetchError::NotFound {
+            url: owned(),
+            status,
         }
-        status => {
-            return Err(FetchError::Status {
-                url: owned(),
-                status,
-            }
-            .into());
+        .into()),
+        status => Err(FetchError::Status {
+            url: owned(),
+            status,
         }
+        .into()),
     }
+}
 
+async fn body(
+    url: &str,
+    size: Size,
+    response: &Response,
+    traffic: &Traffic,
+    on_bytes: &dyn Fn(i64),
+) -> Result<Uint8Array, Failure> {
+    let owned = || url.to_owned();
     let limit = size.limit();
     let mut pieces: Vec<Uint8Array> = Vec::new();
     let mut total = 0_u64;
@@ -212,7 +232,6 @@ async fn answer(
             total += u64::from(length);
             traffic.bytes.set(traffic.bytes.get() + u64::from(length));
             if total > limit {
-                controller.abort();
                 return Err(FetchError::TooLarge {
                     url: owned(),
                     limit,
@@ -236,11 +255,10 @@ async fn answer(
     if let [whole] = pieces.as_slice() {
         return Ok(whole.clone());
     }
-    let length = u32::try_from(total).map_err(|_| FetchError::TooLarge {
+    let bytes = allocate(total, url).map_err(|error| FetchError::Network {
         url: owned(),
-        limit,
+        reason: error.to_string(),
     })?;
-    let bytes = Uint8Array::new_with_length(length);
     let mut filled = 0;
     for piece in pieces {
         bytes.set(&piece, filled);

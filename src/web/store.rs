@@ -11,12 +11,14 @@
 //! | `metadata` | root pin, hex | all metadata files of one repository, one record: `{roots, timestamp, snapshot, targets}` |
 //! | `first_use` | repository URL | the root pin that was trusted on first use, hex |
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use futures_util::lock::Mutex;
-use idb::{Database, DatabaseEvent as _, Factory, ObjectStoreParams, TransactionMode};
+use idb::{
+    Database, DatabaseEvent as _, Factory, ObjectStoreParams, TransactionMode, TransactionResult,
+};
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use web_sys::IdbDatabase;
@@ -25,12 +27,16 @@ use webimport_core::error::StoreError;
 use webimport_core::limits::Limits;
 use webimport_core::workflow::CachedMetadata;
 
+use crate::bytes::allocate;
+
 const NAME: &str = "webimport";
 const VERSION: u32 = 1;
 const OBJECTS: &str = "objects";
 const SIZES: &str = "sizes";
 const METADATA: &str = "metadata";
 const FIRST_USE: &str = "first_use";
+/// Roots that a record may hold: a rotation a week for eighty years.
+const MAX_ROOTS: u32 = 4096;
 
 /// The cache of one page.
 pub(crate) struct Store {
@@ -39,6 +45,8 @@ pub(crate) struct Store {
     /// What the database could not take, for the life of the page.
     memory: Memory,
     trouble: RefCell<Option<StoreError>>,
+    /// The database has answered before.
+    was_open: Cell<bool>,
 }
 
 enum Connection {
@@ -69,6 +77,7 @@ impl Store {
             database: Mutex::new(Connection::NotTried),
             memory: Memory::default(),
             trouble: RefCell::new(None),
+            was_open: Cell::new(false),
         }
     }
 
@@ -92,10 +101,13 @@ impl Store {
         if kept.is_some() {
             return kept;
         }
-        self.read(OBJECTS, &sha256.to_string())
-            .await?
+        let stored: Uint8Array = self
+            .read(OBJECTS, &sha256.to_string())
+            .await
+            .ok()??
             .dyn_into()
-            .ok()
+            .ok()?;
+        plain(stored)
     }
 
     /// Keeps verified bytes under their digest.
@@ -129,88 +141,118 @@ impl Store {
         if let Some(kept) = self.memory.metadata.borrow().get(&pin) {
             return kept.clone();
         }
-        let Some(record) = self.read(METADATA, &pin.to_string()).await else {
-            return CachedMetadata::default();
-        };
-        let bounded = |value: JsValue, limit: u64| {
-            let bytes = value.dyn_into::<Uint8Array>().ok()?;
-            (u64::from(bytes.length()) <= limit).then(|| bytes.to_vec())
-        };
-        let file = |key: &str, limit| bounded(Reflect::get(&record, &key.into()).ok()?, limit);
-        let roots = Reflect::get(&record, &"roots".into())
-            .ok()
-            .and_then(|roots| roots.dyn_into::<Array>().ok())
-            .filter(|roots| roots.length() <= limits.root_rotations + 1)
-            .and_then(|roots| {
-                roots
-                    .iter()
-                    .map(|root| bounded(root, limits.root))
-                    .collect()
-            })
-            .unwrap_or_default();
-        CachedMetadata {
-            roots,
-            timestamp: file("timestamp", limits.timestamp),
-            snapshot: file("snapshot", limits.snapshot),
-            targets: file("targets", limits.targets),
+        match self.read(METADATA, &pin.to_string()).await {
+            Ok(Some(record)) => from_record(&record, limits),
+            // What cannot be read is noted as trouble, and fetched anew.
+            Ok(None) | Err(_) => CachedMetadata::default(),
         }
     }
 
-    /// Replaces all metadata of a root pin, in one record and so in one transaction.
-    pub(crate) async fn put_metadata(&self, pin: Sha256Digest, metadata: &CachedMetadata) {
-        let record = Object::new();
-        let roots: Array = metadata
-            .roots
-            .iter()
-            .map(|root| Uint8Array::from(root.as_slice()))
-            .collect();
-        let set = |key: &str, value: &JsValue| {
-            // Setting a property of a plain new object cannot fail.
-            let _ = Reflect::set(&record, &key.into(), value);
-        };
-        set("roots", &roots);
-        let files = [
-            ("timestamp", &metadata.timestamp),
-            ("snapshot", &metadata.snapshot),
-            ("targets", &metadata.targets),
-        ];
-        for (key, file) in files {
-            if let Some(bytes) = file {
-                set(key, &Uint8Array::from(bytes.as_slice()));
-            }
-        }
+    /// Replaces all metadata of a root pin, in one record and so in one transaction. `seen` is what the caller
+    /// started from: if another load has stored something else since, whichever got further stays, so that no
+    /// tab takes back what another one has learned (rollback).
+    pub(crate) async fn put_metadata(
+        &self,
+        pin: Sha256Digest,
+        metadata: &CachedMetadata,
+        seen: &CachedMetadata,
+        limits: &Limits,
+    ) {
         let key = JsValue::from(pin.to_string());
-        if self.write(&[(METADATA, &key, Some(&record))]).await {
-            self.memory.metadata.borrow_mut().remove(&pin);
-        } else {
-            self.memory
-                .metadata
-                .borrow_mut()
-                .insert(pin, metadata.clone());
+        let stored = match self.open().await {
+            None => false,
+            Some(database) => {
+                let put = async {
+                    let transaction =
+                        database.transaction(&[METADATA], TransactionMode::ReadWrite)?;
+                    let store = transaction.object_store(METADATA)?;
+                    let current = store.get(key.clone())?.await?;
+                    let current = current.map(|record| from_record(&record, limits));
+                    let may_replace = current.is_none_or(|current| {
+                        current == *seen || current.progress() <= metadata.progress()
+                    });
+                    if may_replace {
+                        store.put(&to_record(metadata), Some(&key))?.await?;
+                    }
+                    transaction.await
+                };
+                self.committed(put.await)
+            }
+        };
+        let mut memory = self.memory.metadata.borrow_mut();
+        if stored {
+            memory.remove(&pin);
+        } else if memory
+            .get(&pin)
+            .is_none_or(|kept| kept.progress() <= metadata.progress())
+        {
+            memory.insert(pin, metadata.clone());
         }
     }
 
     /// The root that was trusted on first use of a repository.
-    pub(crate) async fn first_use(&self, repository: &str) -> Option<Sha256Digest> {
+    ///
+    /// # Errors
+    /// [`StoreError`] if that cannot be told: it must not be taken for "never seen".
+    pub(crate) async fn first_use(
+        &self,
+        repository: &str,
+    ) -> Result<Option<Sha256Digest>, StoreError> {
         let kept = self.memory.first_use.borrow().get(repository).copied();
         if kept.is_some() {
-            return kept;
+            return Ok(kept);
         }
-        self.read(FIRST_USE, repository)
-            .await?
-            .as_string()?
-            .parse()
-            .ok()
+        match self.read(FIRST_USE, repository).await? {
+            None => Ok(None),
+            Some(value) => parse_pin(&value, repository).map(Some),
+        }
     }
 
-    /// Remembers it.
-    pub(crate) async fn put_first_use(&self, repository: &str, pin: Sha256Digest) {
-        let (key, value) = (JsValue::from(repository), JsValue::from(pin.to_string()));
-        if !self.write(&[(FIRST_USE, &key, Some(&value))]).await {
-            self.memory
+    /// Remembers the root of a first use, unless another load was first: then that one's is returned.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database has been opened and does not answer.
+    pub(crate) async fn put_first_use(
+        &self,
+        repository: &str,
+        pin: Sha256Digest,
+    ) -> Result<Sha256Digest, StoreError> {
+        let Some(database) = self.open().await else {
+            return Ok(*self
+                .memory
                 .first_use
                 .borrow_mut()
-                .insert(repository.to_owned(), pin);
+                .entry(repository.to_owned())
+                .or_insert(pin));
+        };
+        let key = JsValue::from(repository);
+        let settled = async {
+            let transaction = database.transaction(&[FIRST_USE], TransactionMode::ReadWrite)?;
+            let store = transaction.object_store(FIRST_USE)?;
+            let current = store.get(key.clone())?.await?;
+            if current.is_none() {
+                store
+                    .put(&JsValue::from(pin.to_string()), Some(&key))?
+                    .await?;
+            }
+            Ok((transaction.await, current))
+        };
+        match settled.await {
+            Ok((_, Some(current))) => parse_pin(&current, repository),
+            Ok((written, None)) => {
+                if !self.committed(written) {
+                    // Full, for example: it holds for as long as the page.
+                    self.memory
+                        .first_use
+                        .borrow_mut()
+                        .insert(repository.to_owned(), pin);
+                }
+                Ok(pin)
+            }
+            Err(error) => {
+                self.note(&error);
+                Err(translate(&error))
+            }
         }
     }
 
@@ -222,6 +264,8 @@ impl Store {
             let size = self
                 .read(SIZES, &key)
                 .await
+                .ok()
+                .flatten()
                 .and_then(|size| size.as_f64())
                 .unwrap_or(0.0);
             #[expect(
@@ -284,20 +328,34 @@ impl Store {
         }
     }
 
-    async fn read(&self, store: &str, key: &str) -> Option<JsValue> {
-        let database = self.open().await?;
-        let value = async {
-            let transaction = database.transaction(&[store], TransactionMode::ReadOnly)?;
-            transaction
-                .object_store(store)?
-                .get(JsValue::from(key))?
-                .await
+    /// One record; `None` if there is none or if the database could not be opened at all.
+    async fn read(&self, store: &str, key: &str) -> Result<Option<JsValue>, StoreError> {
+        for last in [false, true] {
+            let Some(database) = self.open().await else {
+                // Never there: nothing was ever kept in it. Gone: nobody can tell what it holds.
+                return match self.trouble() {
+                    Some(error) if self.was_open.get() => Err(error),
+                    _ => Ok(None),
+                };
+            };
+            let value = async {
+                let transaction = database.transaction(&[store], TransactionMode::ReadOnly)?;
+                transaction
+                    .object_store(store)?
+                    .get(JsValue::from(key))?
+                    .await
+            };
+            match value.await {
+                Ok(value) => return Ok(value),
+                // Another tab may have closed the connection: once more with a new one.
+                Err(error) if !last && self.reopen(&error) => {}
+                Err(error) => {
+                    self.note(&error);
+                    return Err(translate(&error));
+                }
+            }
         }
-        .await;
-        value.unwrap_or_else(|error| {
-            self.note(&error);
-            None
-        })
+        Ok(None)
     }
 
     async fn keys(&self, store: &str) -> Vec<String> {
@@ -339,9 +397,13 @@ impl Store {
                 }
             }
             transaction.await
-        }
-        .await;
-        match written {
+        };
+        self.committed(written.await)
+    }
+
+    /// Whether a transaction went through; if not, why is noted.
+    fn committed(&self, result: Result<TransactionResult, idb::Error>) -> bool {
+        match result {
             Ok(result) if result.is_committed() => true,
             Ok(_) => {
                 self.fail(StoreError::Quota {
@@ -360,7 +422,10 @@ impl Store {
         let mut connection = self.database.lock().await;
         if let Connection::NotTried = *connection {
             *connection = match open().await {
-                Ok(database) => Connection::Open(Rc::new(database)),
+                Ok(database) => {
+                    self.was_open.set(true);
+                    Connection::Open(Rc::new(database))
+                }
                 Err(error) => {
                     self.fail(StoreError::Unavailable {
                         reason: reason(&error),
@@ -377,12 +442,17 @@ impl Store {
 
     fn note(&self, error: &idb::Error) {
         self.fail(translate(error));
-        // Another tab may have closed the connection: the next load opens a new one.
-        if reason(error).contains("InvalidState")
-            && let Some(mut connection) = self.database.try_lock()
-        {
-            *connection = Connection::NotTried;
-        }
+        self.reopen(error);
+    }
+
+    /// Lets go of a connection that another tab has closed, so that the next access opens a new one. False if the
+    /// error is of another kind.
+    fn reopen(&self, error: &idb::Error) -> bool {
+        reason(error).contains("InvalidState")
+            && self.database.try_lock().is_some_and(|mut connection| {
+                *connection = Connection::NotTried;
+                true
+            })
     }
 
     fn fail(&self, error: StoreError) {
@@ -411,6 +481,80 @@ async fn open() -> Result<Database, idb::Error> {
         }
     });
     Ok(database)
+}
+
+/// All metadata files as one value.
+fn to_record(metadata: &CachedMetadata) -> Object {
+    let record = Object::new();
+    let roots: Array = metadata
+        .roots
+        .iter()
+        .map(|root| Uint8Array::from(root.as_slice()))
+        .collect();
+    let set = |key: &str, value: &JsValue| {
+        // Setting a property of a plain new object cannot fail.
+        let _ = Reflect::set(&record, &key.into(), value);
+    };
+    set("roots", &roots);
+    let files = [
+        ("timestamp", &metadata.timestamp),
+        ("snapshot", &metadata.snapshot),
+        ("targets", &metadata.targets),
+    ];
+    for (key, file) in files {
+        if let Some(bytes) = file {
+            set(key, &Uint8Array::from(bytes.as_slice()));
+        }
+    }
+    record
+}
+
+/// The files of a record; what is not as [`to_record`] made it, or is over the limits, is left out.
+fn from_record(record: &JsValue, limits: &Limits) -> CachedMetadata {
+    let bounded = |value: JsValue, limit: u64| {
+        let bytes = value.dyn_into::<Uint8Array>().ok()?;
+        (u64::from(bytes.length()) <= limit).then(|| bytes.to_vec())
+    };
+    let file = |key: &str, limit| bounded(Reflect::get(record, &key.into()).ok()?, limit);
+    let roots = Reflect::get(record, &"roots".into())
+        .ok()
+        .and_then(|roots| roots.dyn_into::<Array>().ok())
+        .filter(|roots| roots.length() <= MAX_ROOTS)
+        .and_then(|roots| {
+            roots
+                .iter()
+                .map(|root| bounded(root, limits.root))
+                .collect()
+        })
+        .unwrap_or_default();
+    CachedMetadata {
+        roots,
+        timestamp: file("timestamp", limits.timestamp),
+        snapshot: file("snapshot", limits.snapshot),
+        targets: file("targets", limits.targets),
+    }
+}
+
+/// Bytes in a buffer of their own and of a fixed length. A record need not be one that this module wrote, and a
+/// view of a buffer that can change its size is hashed by one part of the platform and refused by another.
+fn plain(bytes: Uint8Array) -> Option<Uint8Array> {
+    let buffer = bytes.buffer();
+    let resizable = Reflect::get(&buffer, &"resizable".into()).is_ok_and(|it| it.is_truthy());
+    if !resizable && buffer.byte_length() == bytes.length() {
+        return Some(bytes);
+    }
+    let copy = allocate(u64::from(bytes.length()), "a record").ok()?;
+    copy.set(&bytes, 0);
+    Some(copy)
+}
+
+fn parse_pin(value: &JsValue, repository: &str) -> Result<Sha256Digest, StoreError> {
+    value
+        .as_string()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| StoreError::Damaged {
+            subject: format!("the root trusted for {repository}"),
+        })
 }
 
 fn translate(error: &idb::Error) -> StoreError {

@@ -1,6 +1,8 @@
 //! What is cached is not trusted: damage costs requests, never correctness.
 
+use webimport_core::error::Coded as _;
 use webimport_core::metadata::RoleKind;
+use webimport_core::trust::Expiry;
 use webimport_core::workflow::CachedMetadata;
 
 use crate::simulator::{Client, NOW, ROLES, Simulator, assert_refused, seed};
@@ -247,7 +249,7 @@ fn cached_roots_beyond_a_damaged_one_are_walked_again() {
 }
 
 #[test]
-fn nothing_of_a_refused_refresh_is_kept() {
+fn of_a_refused_refresh_only_newer_roots_are_kept() {
     // Each step of an update fails once; the next refresh starts from the same cache and gets through.
     for kind in ROLES {
         let mut simulator = Simulator::new();
@@ -257,10 +259,45 @@ fn nothing_of_a_refused_refresh_is_kept() {
         simulator.publish(RoleKind::Targets);
         simulator.file(kind)[0] ^= 1;
         client.refresh(&simulator).unwrap_err();
-        assert_eq!(client.cached, before);
+        let mut kept = client.cached.clone();
+        // Verified before the failure, unless the root itself was what failed.
+        let rotated = kept.roots.len() - before.roots.len();
+        assert_eq!(rotated, usize::from(kind != RoleKind::Root));
+        kept.roots.truncate(before.roots.len());
+        assert!(kept == before);
         simulator.file(kind)[0] ^= 1;
         assert!(client.refresh(&simulator).unwrap().changed);
         assert_eq!(client.cached.roots.len(), 2);
         assert_eq!(client.now, NOW);
     }
+}
+
+#[test]
+fn a_key_that_was_seen_to_be_revoked_does_not_serve_offline() {
+    // The new root arrives, the connection breaks before the timestamp.
+    let mut simulator = Simulator::new();
+    let mut client = Client::warm(&simulator);
+    simulator.set_keys(RoleKind::Timestamp, &[42], 1);
+    simulator.publish(RoleKind::Root);
+    let path = simulator.path(RoleKind::Timestamp);
+    simulator.files.remove(&path);
+    client.refresh(&simulator).unwrap_err();
+    let error = client
+        .start()
+        .offline(Expiry::Refuse)
+        .map(drop)
+        .unwrap_err();
+    assert_eq!(error.code(), "resolve.offline");
+}
+
+#[test]
+fn a_root_that_revokes_nothing_leaves_the_cache_usable_offline() {
+    let mut simulator = Simulator::new();
+    let mut client = Client::warm(&simulator);
+    simulator.publish(RoleKind::Root);
+    let path = simulator.path(RoleKind::Timestamp);
+    simulator.files.remove(&path);
+    client.refresh(&simulator).unwrap_err();
+    assert_eq!(client.cached.roots.len(), 2);
+    client.start().offline(Expiry::Refuse).unwrap();
 }

@@ -3,10 +3,10 @@
 use js_sys::Uint8Array;
 use wasm_bindgen_test::wasm_bindgen_test;
 use webimport_core::digest::Sha256Digest;
-use webimport_core::error::VerifyError;
+use webimport_core::error::{Error, StoreError, VerifyError};
 use webimport_core::manifest::{Encoding, ObjectEntry};
 
-use crate::bytes::{check_object, decode, sha256};
+use crate::bytes::{allocate, check_object, decode, sha256};
 
 /// `hello, gzip\n`, compressed by `gzip -n`.
 const GZIPPED: [u8; 32] = [
@@ -30,7 +30,7 @@ async fn the_browser_and_core_agree_on_digests() {
     for bytes in [vec![], b"abc".to_vec(), vec![7; 100_000]] {
         assert_eq!(
             sha256(&Uint8Array::from(bytes.as_slice())).await,
-            Sha256Digest::of(&bytes)
+            Some(Sha256Digest::of(&bytes))
         );
     }
 }
@@ -43,9 +43,15 @@ async fn an_object_passes_only_as_announced() {
         Ok(())
     );
     let changed = check_object(&entry, &Uint8Array::from(&b"abd"[..])).await;
-    assert!(matches!(changed, Err(VerifyError::Digest { .. })));
+    assert!(matches!(
+        changed,
+        Err(Error::Verify(VerifyError::Digest { .. }))
+    ));
     let longer = check_object(&entry, &Uint8Array::from(&b"abcd"[..])).await;
-    assert!(matches!(longer, Err(VerifyError::Length { .. })));
+    assert!(matches!(
+        longer,
+        Err(Error::Verify(VerifyError::Length { .. }))
+    ));
 }
 
 #[wasm_bindgen_test]
@@ -76,7 +82,7 @@ async fn rejects_more_and_fewer_bytes_than_announced() {
     )
     .await;
     assert!(
-        matches!(bomb, Err(VerifyError::TooLarge { .. })),
+        matches!(bomb, Err(Error::Verify(VerifyError::TooLarge { .. }))),
         "{bomb:?}"
     );
     let short = decode(
@@ -85,7 +91,7 @@ async fn rejects_more_and_fewer_bytes_than_announced() {
     )
     .await;
     assert!(
-        matches!(short, Err(VerifyError::Malformed { .. })),
+        matches!(short, Err(Error::Verify(VerifyError::Malformed { .. }))),
         "{short:?}"
     );
 }
@@ -99,8 +105,30 @@ async fn rejects_what_is_not_gzip_or_ends_early() {
         )
         .await;
         assert!(
-            matches!(decoded, Err(VerifyError::Malformed { .. })),
+            matches!(decoded, Err(Error::Verify(VerifyError::Malformed { .. }))),
             "{decoded:?}"
         );
     }
+}
+
+#[wasm_bindgen_test]
+fn memory_that_the_browser_refuses_is_an_error() {
+    assert_eq!(allocate(8, "x").unwrap().length(), 8);
+    for length in [u64::from(u32::MAX) + 1, u64::MAX] {
+        assert!(
+            matches!(allocate(length, "x"), Err(StoreError::Memory { .. })),
+            "{length}"
+        );
+    }
+    let global = js_sys::global();
+    let original = js_sys::Reflect::get(&global, &"Uint8Array".into()).unwrap();
+    let throwing =
+        js_sys::Function::new_no_args("throw new RangeError('Array buffer allocation failed')");
+    js_sys::Reflect::set(&global, &"Uint8Array".into(), &throwing).unwrap();
+    let refused = allocate(8, "x").map(drop);
+    js_sys::Reflect::set(&global, &"Uint8Array".into(), &original).unwrap();
+    assert!(
+        matches!(refused, Err(StoreError::Memory { bytes: 8, .. })),
+        "{refused:?}"
+    );
 }

@@ -46,13 +46,18 @@ async fn metadata_is_replaced_as_a_whole() {
         snapshot: Some(b"snapshot".to_vec()),
         targets: Some(b"targets".to_vec()),
     };
-    Store::new().put_metadata(pin, &first).await;
+    let (limits, nothing) = (Limits::default(), CachedMetadata::default());
+    Store::new()
+        .put_metadata(pin, &first, &nothing, &limits)
+        .await;
     assert_eq!(Store::new().metadata(pin, &Limits::default()).await, first);
     let second = CachedMetadata {
         roots: vec![b"root 1".to_vec()],
         ..CachedMetadata::default()
     };
-    Store::new().put_metadata(pin, &second).await;
+    Store::new()
+        .put_metadata(pin, &second, &first, &limits)
+        .await;
     assert_eq!(Store::new().metadata(pin, &Limits::default()).await, second);
     let (other, _) = bytes("another root");
     assert_eq!(
@@ -62,18 +67,80 @@ async fn metadata_is_replaced_as_a_whole() {
 }
 
 #[wasm_bindgen_test]
-async fn first_use_is_remembered_per_repository() {
-    let (pin, _) = bytes("first root");
-    Store::new()
-        .put_first_use("https://first.example.org", pin)
-        .await;
-    assert_eq!(
-        Store::new().first_use("https://first.example.org").await,
-        Some(pin)
-    );
+async fn a_slow_load_does_not_take_back_what_another_one_has_learned() {
+    let (pin, _) = bytes("a contested root");
+    let limits = Limits::default();
+    let at = |version: u32| CachedMetadata {
+        roots: vec![b"root".to_vec()],
+        timestamp: Some(format!(r#"{{"signed": {{"version": {version}}}}}"#).into_bytes()),
+        ..CachedMetadata::default()
+    };
+    let (slow, quick) = (Store::new(), Store::new());
+    let seen = slow.metadata(pin, &limits).await;
+    quick.put_metadata(pin, &at(3), &seen, &limits).await;
+    slow.put_metadata(pin, &at(2), &seen, &limits).await;
+    assert_eq!(Store::new().metadata(pin, &limits).await, at(3));
+    // One that has seen it may: what it started from was refused, for example as another key's.
+    slow.put_metadata(pin, &at(1), &at(3), &limits).await;
+    assert_eq!(Store::new().metadata(pin, &limits).await, at(1));
+}
+
+#[wasm_bindgen_test]
+async fn the_root_of_a_first_use_is_the_first_one() {
+    let ((first, _), (second, _)) = (bytes("first root"), bytes("second root"));
+    let url = "https://first.example.org";
+    assert_eq!(Store::new().first_use(url).await, Ok(None));
+    assert_eq!(Store::new().put_first_use(url, first).await, Ok(first));
+    assert_eq!(Store::new().first_use(url).await, Ok(Some(first)));
+    assert_eq!(Store::new().put_first_use(url, second).await, Ok(first));
+    assert_eq!(Store::new().first_use(url).await, Ok(Some(first)));
     assert_eq!(
         Store::new().first_use("https://second.example.org").await,
-        None
+        Ok(None)
+    );
+}
+
+#[wasm_bindgen_test]
+async fn a_first_use_that_cannot_be_read_is_not_taken_for_none() {
+    let url = "https://unreadable.example.org";
+    let store = Store::new();
+    assert_eq!(store.first_use(url).await, Ok(None));
+    let patched = js_sys::Function::new_no_args(
+        "const original = IDBObjectStore.prototype.get; \
+         IDBObjectStore.prototype.get = () => { throw new DOMException('no', 'UnknownError') }; \
+         return () => { IDBObjectStore.prototype.get = original }",
+    );
+    let undo: js_sys::Function = patched
+        .call0(&wasm_bindgen::JsValue::UNDEFINED)
+        .unwrap()
+        .into();
+    let (read, kept) = (
+        store.first_use(url).await,
+        store.put_first_use(url, bytes("x").0).await,
+    );
+    undo.call0(&wasm_bindgen::JsValue::UNDEFINED).unwrap();
+    assert!(read.is_err() && kept.is_err(), "{read:?} {kept:?}");
+    assert_eq!(Store::new().first_use(url).await, Ok(None));
+}
+
+#[wasm_bindgen_test]
+async fn a_record_in_a_resizable_buffer_comes_out_as_a_plain_one() {
+    let make = js_sys::Function::new_no_args(
+        "const bytes = new Uint8Array(new ArrayBuffer(6, {maxByteLength: 64})); \
+         bytes.set([114, 101, 115, 105, 122, 101]); return bytes",
+    );
+    let resizable: Uint8Array = make
+        .call0(&wasm_bindgen::JsValue::UNDEFINED)
+        .unwrap()
+        .into();
+    let sha256 = Sha256Digest::of(b"resize");
+    Store::new().put_object(sha256, &resizable).await;
+    let stored = Store::new().object(sha256).await.unwrap();
+    assert_eq!(stored.to_vec(), b"resize");
+    assert!(
+        js_sys::Reflect::get(&stored.buffer(), &"resizable".into())
+            .unwrap()
+            .is_falsy()
     );
 }
 

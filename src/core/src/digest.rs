@@ -87,15 +87,7 @@ impl Expected {
     /// # Errors
     /// [`VerifyError::Length`], then [`VerifyError::Digest`].
     pub fn check(&self, length: u64, digest: Sha256Digest) -> Result<(), VerifyError> {
-        if let Some(expected) = self.length
-            && expected != length
-        {
-            return Err(VerifyError::Length {
-                subject: self.subject.clone(),
-                expected,
-                got: length,
-            });
-        }
+        self.check_length(length)?;
         if self.sha256 != digest {
             return Err(VerifyError::Digest {
                 subject: self.subject.clone(),
@@ -104,6 +96,21 @@ impl Expected {
             });
         }
         Ok(())
+    }
+
+    /// The first half of [`check`](Self::check), for a caller who hashes only what has the right length.
+    ///
+    /// # Errors
+    /// [`VerifyError::Length`].
+    pub fn check_length(&self, length: u64) -> Result<(), VerifyError> {
+        match self.length {
+            Some(expected) if expected != length => Err(VerifyError::Length {
+                subject: self.subject.clone(),
+                expected,
+                got: length,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// [`check`](Self::check) on bytes that this crate hashes itself.

@@ -343,6 +343,13 @@ impl FetchError {
     }
 }
 
+impl FetchError {
+    /// No server gave an answer that could be judged: what was verified before may stand in for it.
+    pub fn is_absence(&self) -> bool {
+        self.is_transient() || matches!(self, Self::Status { .. } | Self::NotFound { .. })
+    }
+}
+
 impl Coded for FetchError {
     fn code(&self) -> &'static str {
         match self {
@@ -543,6 +550,14 @@ pub enum StoreError {
         /// What the platform says.
         reason: String,
     },
+    /// The browser does not give the memory for it.
+    #[error("there is no memory for the {bytes} bytes of `{subject}`")]
+    Memory {
+        /// A path inside the repository.
+        subject: String,
+        /// How many were asked for.
+        bytes: u64,
+    },
     /// A record does not have the digest that it is stored under.
     #[error("a stored copy of `{subject}` was damaged")]
     Damaged {
@@ -557,6 +572,7 @@ impl Coded for StoreError {
             Self::Unavailable { .. } => "store.unavailable",
             Self::Quota { .. } => "store.quota",
             Self::Damaged { .. } => "store.damaged",
+            Self::Memory { .. } => "store.memory",
         }
     }
 
@@ -570,6 +586,7 @@ impl Coded for StoreError {
                 "the release works from memory and is fetched again next time; `webimport.cache.clear()` \
                  makes room"
             }
+            Self::Memory { .. } => "close other tabs, or unload releases that are not needed",
             Self::Damaged { .. } => "it was dropped and is fetched again; nothing needs to be done",
         }
         .into()

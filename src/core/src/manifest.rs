@@ -288,6 +288,17 @@ impl Manifest {
             .collect()
     }
 
+    /// How many files each object holds.
+    pub fn files_per_object(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.objects.len()];
+        for file in &self.files {
+            if let Some(count) = counts.get_mut(file.object) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
     /// Whether the release has bytecode for `tag`.
     pub fn has_bytecode(&self, tag: &CacheTag) -> bool {
         self.objects

@@ -15,6 +15,9 @@ use crate::keys::{KeyId, PublicKey};
 use crate::names::{Channel, ReleaseName, Version};
 use crate::time::UnixTime;
 
+/// Signatures that a file may have: each costs time before any of it is trusted.
+pub const MAX_SIGNATURES: usize = 256;
+
 /// The specification that written metadata follows.
 pub const SPEC_VERSION: &str = "1.0.31";
 
@@ -309,6 +312,12 @@ impl<T: Role> Envelope<T> {
         json::check_objects(&value, &["signatures"], subject)?;
         let wire: Wire = json::typed(value, subject)?;
         let canonical = json::canonical(&wire.signed);
+        if wire.signatures.len() > MAX_SIGNATURES {
+            return Err(malformed(format!(
+                "expected at most {MAX_SIGNATURES} signatures, got {}",
+                wire.signatures.len()
+            )));
+        }
         let mut signatures: Vec<(KeyId, String)> = Vec::with_capacity(wire.signatures.len());
         for WireSignature { keyid, sig } in wire.signatures {
             let Ok(keyid) = keyid.parse::<KeyId>() else {

@@ -24,6 +24,18 @@ pub struct CachedMetadata {
     pub targets: Option<Vec<u8>>,
 }
 
+impl CachedMetadata {
+    /// How far it is: roots, and the timestamp's version as it says itself. For two writers that do not know of
+    /// each other; nothing is trusted for it.
+    pub fn progress(&self) -> (usize, u64) {
+        let version = self.timestamp.as_deref().and_then(|bytes| {
+            let timestamp = crate::json::parse(bytes, "timestamp.json").ok()?;
+            timestamp.get("signed")?.get("version")?.as_u64()
+        });
+        (self.roots.len(), version.unwrap_or(0))
+    }
+}
+
 /// How the first root is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RootTrust {
@@ -73,6 +85,8 @@ pub struct Refresh {
     /// What was verified in this refresh, to be stored at the end.
     fresh: CachedMetadata,
     trusted: Option<TrustedMetadata>,
+    /// Roots that this refresh has added.
+    rotations: u32,
     state: State,
 }
 
@@ -116,6 +130,7 @@ impl Refresh {
             cached,
             fresh: CachedMetadata::default(),
             trusted: None,
+            rotations: 0,
             state: State::FirstRoot,
         };
         if let Some((trusted, used)) = refresh.cached_roots(Expiry::Refuse) {
@@ -196,7 +211,7 @@ impl Refresh {
             }
             (State::NextRoot, Some(bytes)) => {
                 // TUF 5.3.3: the walk is bounded, or a hostile chain would go on for ever.
-                if self.fresh.roots.len() as u64 > u64::from(self.limits.root_rotations) {
+                if self.rotations >= self.limits.root_rotations {
                     return Err(VerifyError::TooLarge {
                         subject: "metadata/N.root.json".into(),
                         limit: u64::from(self.limits.root_rotations),
@@ -204,7 +219,11 @@ impl Refresh {
                     .into());
                 }
                 self.trusted_mut()?.update_root(&bytes)?;
+                self.rotations += 1;
                 self.fresh.roots.push(bytes);
+                // TUF 5.3.8: kept whatever comes after, so that a key that was seen to be revoked does not serve
+                // again when the rest of the refresh fails.
+                self.cached.roots.clone_from(&self.fresh.roots);
             }
             (State::NextRoot, None) => {
                 // Before anything is taken out of the cache: a refusal leaves it whole.
@@ -264,7 +283,7 @@ impl Refresh {
         };
         let trusted = self.trusted.ok_or_else(|| out_of_order("no root"))?;
         let repository = trusted.into_repository()?;
-        let changed = self.fresh != self.cached;
+        let changed = self.rotations > 0 || self.fresh != self.cached;
         Ok(Refreshed {
             repository,
             pin,
@@ -307,6 +326,15 @@ impl Refresh {
             metadata: self.cached.clone(),
             changed: false,
         })
+    }
+
+    /// What is to be stored although the refresh failed: what was cached, with the roots that were added.
+    /// `None` if none were, or if trust was on first use and has not been settled.
+    pub fn newer_roots(&self) -> Option<(Sha256Digest, &CachedMetadata)> {
+        match self.pin {
+            RootTrust::Pin(pin) if self.rotations > 0 => Some((pin, &self.cached)),
+            _ => None,
+        }
     }
 
     /// Walks the cached roots as far as they verify; `None` if not even the first one does.
