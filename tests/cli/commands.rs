@@ -161,6 +161,8 @@ fn init() {
         .run("init repo --keys other")
         .run("init other --keys keys")
         .run("init third --keys third/keys")
+        .run("init third --keys third/../third/keys")
+        .run("init fourth/repo --keys fourth --json")
         .run("init json --keys json-keys --json")
         .run("init json --keys json-keys --json");
     assert_snapshot!(session.golden());

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use support::{NOW, TestRepository, WheelBuilder, files};
+use support::{NOW, TestRepository, WheelBuilder, files, skipped};
 use webimport_cli::bytecode::BytecodeChoice;
 use webimport_cli::keys::KeyFolder;
 use webimport_cli::observe::{Event, Observer, Silent, WriteStep};
@@ -433,6 +433,175 @@ impl Observer for Stopper {
     }
 }
 
+/// What servers and caches keep for ever: content-addressed and numbered files.
+fn immutable(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    files(root)
+        .into_iter()
+        .filter(|file| !file.starts_with('.') && file != "metadata/timestamp.json")
+        .map(|file| (file.clone(), fs::read(root.join(file)).unwrap()))
+        .collect()
+}
+
+#[test]
+fn what_an_interrupted_publish_wrote_never_changes() {
+    let wheels = tempfile::tempdir().unwrap();
+    let (second, third) = (
+        greet("2.0").write(wheels.path()),
+        greet("3.0").write(wheels.path()),
+    );
+    for step in 0..5 * 3 {
+        let repository = TestRepository::new();
+        repository.release(&[greet("1.0")]).unwrap();
+        let stopped = std::panic::AssertUnwindSafe(|| {
+            release(
+                &repository.options(std::slice::from_ref(&second)),
+                &Stopper(Cell::new(step)),
+            )
+        });
+        assert!(std::panic::catch_unwind(stopped).is_err());
+        // A reader or a cache may have any of the files by now. Twice, so that the next free number is taken too.
+        for (days, channel) in [(1, "next"), (2, "stable")] {
+            let before: BTreeMap<_, _> = immutable(&repository.root())
+                .into_iter()
+                .filter(|(file, _)| !file.contains(".webimport-tmp-"))
+                .collect();
+            let options = ReleaseOptions {
+                validity: Validity::from(NOW.plus_days(days)),
+                channel: Some(channel.parse().unwrap()),
+                ..repository.options(std::slice::from_ref(&third))
+            };
+            release(&options, &Silent).unwrap();
+            let after = immutable(&repository.root());
+            for (file, bytes) in &before {
+                assert!(after.get(file) == Some(bytes), "step {step}: {file}");
+            }
+        }
+        assert_eq!(
+            repository.verify("greet").unwrap().version.as_str(),
+            "3.0",
+            "step {step}"
+        );
+    }
+}
+
+#[test]
+fn an_interrupted_publish_that_is_repeated_takes_up_its_own_files() {
+    let wheels = tempfile::tempdir().unwrap();
+    let source = greet("2.0").write(wheels.path());
+    for step in 0..5 * 3 {
+        let repository = TestRepository::new();
+        repository.release(&[greet("1.0")]).unwrap();
+        let options = repository.options(std::slice::from_ref(&source));
+        let stopped =
+            std::panic::AssertUnwindSafe(|| release(&options, &Stopper(Cell::new(step))));
+        assert!(std::panic::catch_unwind(stopped).is_err());
+        release(&options, &Silent).unwrap();
+        let metadata = files(&repository.root().join("metadata"));
+        assert_eq!(metadata.len(), 1 + 2 * 3 + 1, "step {step}: {metadata:?}");
+    }
+}
+
+/// Makes a repository in `repository` with keys in `keys`, both below `folder`, and returns what was refused.
+fn init_in(folder: &Path, repository: &str, keys: &str) -> Option<&'static str> {
+    let keys = KeyFolder::new(folder.join(keys));
+    let made = init(
+        &folder.join(repository),
+        &keys,
+        &Validity::from(NOW),
+        &Silent,
+    );
+    let refused = made.err().map(|error| error.code());
+    let has_keys = files(folder).iter().any(|file| file.ends_with(".pem"));
+    assert_eq!(has_keys, refused.is_none(), "{repository} and {keys:?}");
+    refused
+}
+
+#[test]
+fn keys_and_repository_are_never_inside_each_other() {
+    let refused = |repository: &str, keys: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        init_in(folder.path(), repository, keys)
+    };
+    for (repository, keys) in [
+        ("rr", "rr"),
+        ("rr", "rr/keys"),
+        ("rr", "rr/../rr/keys"),
+        ("rr", "./x/../rr/./keys"),
+        ("rr", "x/../y/../rr/a/../keys"),
+        ("x/../rr", "rr/keys"),
+        ("keys/rr", "keys"),
+        ("keys/../keys/a/rr", "keys"),
+        ("keys/rr", "x/../keys"),
+    ] {
+        assert_eq!(
+            refused(repository, keys),
+            Some("publish.key"),
+            "{repository} and {keys}"
+        );
+    }
+    for (repository, keys) in [
+        ("rr", "keys"),
+        ("rr", "rr/../keys"),
+        ("rr", "rr-keys"),
+        ("keys/../rr", "keys"),
+        ("a/rr", "a/keys"),
+    ] {
+        assert_eq!(refused(repository, keys), None, "{repository} and {keys}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn links_lead_no_keys_into_the_repository() {
+    use std::os::unix::fs::symlink;
+    let with_link = |target: &str, repository: &str, keys: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("there/deep")).unwrap();
+        symlink(target, folder.path().join("link")).unwrap();
+        init_in(folder.path(), repository, keys)
+    };
+    // Links that lead somewhere, and links that lead nowhere until the other folder is made.
+    for (target, repository, keys) in [
+        ("there", "there", "link/keys"),
+        ("there", "link", "there/keys"),
+        ("there/deep", "there", "link/../keys"),
+        ("keys", "link", "keys"),
+        ("keys", "link/rr", "keys"),
+        ("rr", "rr", "link/keys"),
+        ("rr", "rr", "link"),
+    ] {
+        assert_eq!(
+            with_link(target, repository, keys),
+            Some("publish.key"),
+            "{target}: {repository} and {keys}"
+        );
+    }
+    for (target, repository, keys) in [
+        ("there", "rr", "link/keys"),
+        // `..` behind a link is above the folder that it leads to.
+        ("there/deep", "rr", "link/../rr/keys"),
+    ] {
+        assert_eq!(
+            with_link(target, repository, keys),
+            None,
+            "{target}: {repository} and {keys}"
+        );
+    }
+}
+
+#[test]
+fn a_repository_refuses_keys_that_were_put_around_it_later() {
+    let repository = TestRepository::new();
+    let around = KeyFolder::new(repository.folder.path());
+    for key in files(repository.keys().path()) {
+        // Keeps the mode.
+        fs::copy(repository.keys().path().join(&key), around.path().join(&key)).unwrap();
+    }
+    let opened = Repository::open(repository.root()).unwrap();
+    assert_eq!(opened.check_keys(&around).unwrap_err().code(), "publish.key");
+    opened.check_keys(&repository.keys()).unwrap();
+}
+
 #[test]
 fn a_repository_that_was_made_half_can_be_made_again() {
     for step in 0..4 * 3 {
@@ -590,7 +759,7 @@ fn release_project(
     };
     match release(&options, &Silent) {
         Err(ReleaseError::Project(ProjectError::NoBuilder { .. })) => {
-            eprintln!("skipped: neither pip nor uv is here");
+            skipped("neither pip nor uv is on PATH");
             None
         }
         other => Some(other),
@@ -629,8 +798,19 @@ fn a_build_that_fails_says_why() {
     assert!(error.to_string().contains("no wheel today"), "{error}");
 }
 
-/// npm's package, if the set-up has fetched it or the environment names it.
+/// Whether a program is here and works.
+fn runs(program: &str) -> bool {
+    std::process::Command::new(program)
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+/// npm's package, if the set-up has fetched it or the environment names it, and Node can run it.
 fn pyodide() -> Option<PathBuf> {
+    if !runs("node") {
+        return None;
+    }
     let fetched =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/npm/node_modules/pyodide");
     let named = std::env::var_os("WEBIMPORT_PYODIDE").map(PathBuf::from);
@@ -643,7 +823,7 @@ fn pyodide() -> Option<PathBuf> {
 #[test]
 fn pyodide_compiles_where_no_python_314_is() {
     let Some(pyodide) = pyodide() else {
-        eprintln!("skipped: npm's `pyodide` is not here");
+        skipped("npm's `pyodide` and Node are not both here");
         return;
     };
     let repository = TestRepository::new();
@@ -696,7 +876,7 @@ fn real_wheels(names: &[&str]) -> Option<Vec<PathBuf>> {
 #[test]
 fn real_wheels_make_one_release() {
     let Some(wheels) = real_wheels(&["rich", "pygments", "markdown_it_py", "mdurl"]) else {
-        eprintln!("skipped: `cargo xtask` has not fetched the wheels yet");
+        skipped("`cargo xtask` has not fetched the wheels yet");
         return;
     };
     let repository = TestRepository::new();
@@ -712,12 +892,8 @@ fn real_wheels_make_one_release() {
 
 #[test]
 fn a_release_carries_the_bytecode_of_a_given_interpreter() {
-    let Some(python) = ["python3", "python"].iter().find(|name| {
-        std::process::Command::new(name)
-            .arg("--version")
-            .output()
-            .is_ok_and(|output| output.status.success())
-    }) else {
+    let Some(python) = ["python3", "python"].iter().find(|name| runs(name)) else {
+        skipped("no Python is on PATH");
         return;
     };
     let repository = TestRepository::new();
@@ -747,4 +923,28 @@ fn a_release_carries_the_bytecode_of_a_given_interpreter() {
         release(&options, &Silent).unwrap().change,
         Published::Nothing
     );
+}
+
+/// Runs tests of this program that need a tool, where there is none.
+#[test]
+fn tests_without_their_tools_say_that_they_are_skipped() {
+    let empty = tempfile::tempdir().unwrap();
+    for name in [
+        "a_project_is_built_by_its_own_backend_and_stays_as_it_was",
+        "a_build_that_fails_says_why",
+        "pyodide_compiles_where_no_python_314_is",
+        "a_release_carries_the_bytecode_of_a_given_interpreter",
+    ] {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env("PATH", empty.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{name}");
+        let shown = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            shown.contains(&format!("{name}: skipped: ")),
+            "{name}: {shown}"
+        );
+    }
 }

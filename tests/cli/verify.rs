@@ -4,12 +4,15 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use support::{NOW, TestRepository, WheelBuilder, files, raw_server, response};
+use webimport_cli::observe::Silent;
+use webimport_cli::repository::{Publication, Repository, Validity};
 use webimport_core::error::{Coded as _, Error};
 
 const HTML: &[u8] = b"<!doctype html><title>Welcome</title>";
@@ -96,6 +99,67 @@ fn a_changed_byte_anywhere_is_refused() {
         fs::write(&path, &right).unwrap();
         repository.verify("greet").unwrap();
     }
+}
+
+/// Publishes, by hand, the release that is there once more as 2.0, with a wrong digest for one file.
+fn publish_wrong_digest(repository: &TestRepository) {
+    let released = repository.verify("greet").unwrap().sha256;
+    let root = repository.root();
+    let path = root.join(format!("targets/greet/1.0/{released}.release.json"));
+    let mut manifest: serde_json::Value =
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    manifest["version"] = "2.0".into();
+    let file = manifest["files"]
+        .as_array_mut()
+        .unwrap()
+        .iter_mut()
+        .find(|file| file["path"] == "greet/words.txt")
+        .unwrap();
+    file["sha256"] = "0".repeat(64).into();
+    let publication = Publication {
+        name: "greet".parse().unwrap(),
+        version: "2.0".parse().unwrap(),
+        channel: "next".parse().unwrap(),
+        manifest: serde_json::to_vec(&manifest).unwrap(),
+        objects: BTreeMap::new(),
+    };
+    Repository::open(root)
+        .unwrap()
+        .publish(
+            &publication,
+            &repository.keys(),
+            &Validity::from(NOW),
+            &Silent,
+        )
+        .unwrap();
+}
+
+#[test]
+fn a_wrong_digest_in_a_signed_manifest_is_the_publishers_fault() {
+    let repository = published();
+    publish_wrong_digest(&repository);
+    repository.verify("greet").unwrap();
+    let error = repository.verify("greet@next").err().unwrap();
+    assert_eq!(error.code(), "verify.digest");
+    let (message, hint) = (error.to_string(), error.hint());
+    assert!(
+        message.contains("greet/words.txt") && message.contains("manifest"),
+        "{message}"
+    );
+    assert!(hint.contains("publisher"), "{hint}");
+    // Nothing on the way did it, so nobody is sent to look there, nor back to this command.
+    assert!(
+        !hint.contains("server") && !hint.contains("webimport verify"),
+        "{hint}"
+    );
+    // An object that was changed on the way is another matter.
+    let object = repository
+        .root()
+        .join("objects")
+        .join(&files(&repository.root().join("objects"))[0]);
+    fs::write(object, "changed").unwrap();
+    let error = repository.verify("greet@next").err().unwrap();
+    assert!(error.hint().contains("server"), "{}", error.hint());
 }
 
 #[test]

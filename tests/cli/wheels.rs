@@ -267,6 +267,44 @@ fn machine_code_has_to_be_web_assembly() {
 }
 
 #[test]
+fn extension_modules_have_a_suffix_that_pyodide_imports() {
+    let with = |file: &str| {
+        let path = format!("greet/{file}");
+        read_entries(&base().file(&path, b"\0asm\x01\0\0\0").entries())
+    };
+    // `importlib.machinery.EXTENSION_SUFFIXES` in Pyodide, for any Python 3; and libraries, which are not imported.
+    for file in [
+        "fast.so",
+        "fast.abi3.so",
+        "fast.cpython-314-wasm32-emscripten.so",
+        "fast.cpython-313-wasm32-emscripten.so",
+        "libfast.so.1.2",
+    ] {
+        assert!(with(file).is_ok(), "{file}");
+    }
+    for file in [
+        "fast.cpython-314.so",
+        "fast.cpython-313-x86_64-linux-gnu.so",
+        "fast.cpython-314-wasm64-emscripten.so",
+        "fast.cpython-314-wasm32-wasi.so",
+        "fast.cpython-3-wasm32-emscripten.so",
+        "fast.cpython-27-wasm32-emscripten.so",
+        "fast.cpython-314t-wasm32-emscripten.so",
+        "fast.pypy311-pp73-wasm32-emscripten.so",
+        "fast.abi4.so",
+        "fast.1.so",
+        "fast.SO",
+        "fast.abi3.cpython-313-x86_64-linux-gnu.so",
+        "fast.cpython-313-x86_64-linux-gnu.abi3.so",
+    ] {
+        let error = with(file).err().unwrap();
+        assert_eq!(error.code(), "publish.platform", "{file}");
+        assert!(error.to_string().contains(file), "{error}");
+        assert!(error.hint().contains("Pyodide"), "{file}");
+    }
+}
+
+#[test]
 fn data_folders_have_their_place() {
     let with = |path: &str| read_entries(&base().file(path, "text").entries());
     let wheel = with("greet-1.0.data/platlib/greet/more.py").unwrap();

@@ -19,6 +19,11 @@ FILE_NAME = "webimport.toml"
 #: Bytes of a config file.
 MAX_SIZE = 64 * 1024
 
+#: What selects one of a release's versions.
+_SELECTORS = frozenset({"version", "channel"})
+#: Tables above the keys of a release or of a repository.
+_DEPTH = 2
+
 _HINT = "correct the config; nothing is loaded without it"
 
 #: JSON of what `configure` was given.
@@ -35,6 +40,8 @@ def configure(config: Mapping[str, Any]) -> None:
     Raises ``ConfigError``; what was set before then stays.
     """
     global _configured
+    if not isinstance(config, Mapping):
+        _refuse(f"configure(): expected a mapping, got {config!r}", "config.invalid")
     text = _to_json(dict(config), "configure()")
     running = _compat.running_host()
     if running is not None:
@@ -50,6 +57,8 @@ def configure_from_script(text: str) -> None:
     Raises ``ConfigError``: ``config.invalid`` for two blocks and for text that is not TOML.
     """
     global _script
+    if not isinstance(text, str):
+        _refuse(f"configure_from_script(): expected text, got {text!r}", "config.invalid")
     table = _script_block(text)
     running = _compat.running_host()
     if running is not None:
@@ -67,14 +76,27 @@ async def apply(host: _compat.Host) -> None:
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """One table; later layers go over earlier ones, key by key, also inside of tables."""
+    """One table; later layers go over earlier ones, key by key, also inside of tables.
+
+    A release's ``version`` and ``channel`` are one key: the later one goes over the other.
+    """
     merged: dict[str, Any] = {}
     for layer in layers:
-        for key, value in layer.items():
-            old = merged.get(key)
-            if isinstance(old, dict) and isinstance(value, dict):
-                value = merge(old, value)
-            merged[key] = value
+        merged = _over(merged, layer, ())
+    return merged
+
+
+def _over(far: Mapping[str, Any], near: Mapping[str, Any], at: tuple[str, ...]) -> dict[str, Any]:
+    merged = dict(far)
+    if at[:1] == ("releases",) and len(at) == _DEPTH and not _SELECTORS.isdisjoint(near):
+        for key in _SELECTORS:
+            merged.pop(key, None)
+    for key, value in near.items():
+        old = merged.get(key)
+        # No config has tables any deeper; what is there is refused by the wasm module.
+        if isinstance(old, dict) and isinstance(value, dict) and len(at) < _DEPTH:
+            value = _over(old, value, (*at, key))
+        merged[key] = value
     return merged
 
 
@@ -122,7 +144,8 @@ def _parse_toml(text: str, source: str) -> dict[str, Any]:
 
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    # A number of too many digits is a plain ValueError.
+    except (ValueError, RecursionError) as error:
         _refuse(f"{source} is not TOML: {error}", "config.invalid")
 
 

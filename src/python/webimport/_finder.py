@@ -3,12 +3,18 @@
 A release is a folder, so the standard finder and loaders do the work. This one adds that a release serves
 the top-level names that it claims and no others, and answers for other names without looking.
 
+A release that may take names over has two entries on ``sys.path``: its folder goes first and serves those names
+only; at the end, a path that is no folder serves the others. Modules have the same ``__file__`` either way, and
+whatever lists the folders of ``sys.path`` (`importlib.metadata` does) sees the release once.
+
 The finder returns None for names that are not the release's. The hook is registered once, before the
-standard ones, and declines every path that is not inside of a loaded release.
+standard ones, and declines every path that is not an entry or a folder of a loaded release.
 """
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 from collections.abc import Iterable
 from importlib.machinery import (
@@ -23,8 +29,11 @@ from importlib.machinery import (
 )
 from types import ModuleType
 
-#: Path of a loaded release to the top-level names that it claims.
-_claims: dict[str, frozenset[str]] = {}
+#: Path of a loaded release to its entries on ``sys.path``, and these to the top-level names that they serve.
+_claims: dict[str, dict[str, frozenset[str]]] = {}
+
+#: Behind the path of a release: its second entry. No file of a release has a colon in its path.
+_REST = "/:rest"
 
 
 class ReleaseFinder(FileFinder):
@@ -49,11 +58,13 @@ class ReleaseFinder(FileFinder):
 
 def path_hook(path: str) -> ReleaseFinder:
     """For ``sys.path_hooks``. Raises ``ImportError`` for paths outside of loaded releases."""
-    if path in _claims:
-        return ReleaseFinder(path, _claims[path])
-    if any(contains(root, path) for root in _claims):
-        return ReleaseFinder(path, None)
-    raise ImportError("not inside of a loaded release", path=path)
+    for root, entries in _claims.items():
+        if path in entries:
+            return ReleaseFinder(root, entries[path])
+        # A file may be a zip archive, which is the next hook's.
+        if contains(root, path) and os.path.isdir(path):
+            return ReleaseFinder(path, None)
+    raise ImportError("not a folder of a loaded release", path=path)
 
 
 def contains(root: str, path: str) -> bool:
@@ -61,17 +72,24 @@ def contains(root: str, path: str) -> bool:
     return path == root or path.startswith(root + "/")
 
 
-def register(path: str, names: Iterable[str]) -> None:
-    """Serves the release at `path`; again, to change the names that it claims."""
-    _claims[path] = frozenset(names)
+def register(path: str, names: Iterable[str], first: Iterable[str] = ()) -> None:
+    """Serves the release at `path`: those of its names that are in `first` before all else, the others after."""
+    taken = frozenset(names).intersection(first)
+    rest = frozenset(names) - taken
+    _claims[path] = {path: taken, path + _REST: rest} if taken and rest else {path: taken or rest}
     _forget_finders(path)
     if path_hook not in sys.path_hooks:
         sys.path_hooks.insert(0, path_hook)
+    front, *end = _claims[path]
+    sys.path.insert(0 if taken else len(sys.path), front)
+    sys.path.extend(end)
+    importlib.invalidate_caches()
 
 
 def unregister(path: str) -> None:
     """Stops serving the release at `path`; the hook goes with the last one."""
-    _claims.pop(path, None)
+    entries = _claims.pop(path, {})
+    sys.path[:] = [entry for entry in sys.path if entry not in entries]
     _forget_finders(path)
     if not _claims and path_hook in sys.path_hooks:
         sys.path_hooks.remove(path_hook)

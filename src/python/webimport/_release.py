@@ -125,7 +125,7 @@ class Release:
         return json.dumps(self._description)
 
     def unload(self) -> None:
-        """Takes its modules, its path entry and its files away again. Does nothing the second time.
+        """Takes its modules, its path entries and its files away again. Does nothing the second time.
 
         Objects that are in use live on; an extension module stays in memory.
         """
@@ -166,7 +166,6 @@ Release.__module__ = "webimport"
 
 def remove_traces(path: str, names: set[str]) -> None:
     """Undoes what loading and importing left behind: of the folder `path` and the top-level `names`."""
-    sys.path[:] = [entry for entry in sys.path if entry != path]
     _finder.unregister(path)
     _remove_modules(path, names)
     for file in [file for file in linecache.cache if _finder.contains(path, file)]:

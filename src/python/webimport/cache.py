@@ -14,7 +14,10 @@ async def info() -> dict[str, Any]:
 
 
 async def clear() -> None:
-    """Drops everything, trust on first use and rollback protection included. Loaded releases stay loaded."""
+    """Drops every file and all metadata, and with it what protects from older metadata.
+
+    Which roots were trusted on first use stays. Loaded releases stay loaded.
+    """
     await (await _compat.host()).cache_clear()
 
 

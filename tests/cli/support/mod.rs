@@ -340,6 +340,14 @@ pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// Says that the running test did nothing, and why. Written past the test runner, which keeps what a test that
+/// passes prints to itself.
+pub(crate) fn skipped(reason: &str) {
+    let thread = thread::current();
+    let name = thread.name().unwrap_or("a test");
+    writeln!(std::io::stderr(), "{name}: skipped: {reason}").unwrap();
+}
+
 fn is_pin(text: &str) -> bool {
     text.strip_prefix("sha256:")
         .is_some_and(|digits| digits.len() == 64)
