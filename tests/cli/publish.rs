@@ -18,6 +18,7 @@ use webimport_cli::release::{ReleaseError, ReleaseOptions, Released, release};
 use webimport_cli::repository::{
     Publication, Published, Repository, RepositoryError, Validity, init,
 };
+use webimport_cli::verify::CheckError;
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::{Coded as _, Error, ResolveError, VerifyError};
 
@@ -179,7 +180,9 @@ fn releasing_again_renews_metadata_that_are_about_to_expire() {
     assert!(at(29).is_ok());
     assert!(matches!(
         at(30),
-        Err(Error::Verify(VerifyError::Expired { .. }))
+        Err(CheckError::Refused(Error::Verify(
+            VerifyError::Expired { .. }
+        )))
     ));
     // Also after it was too late.
     assert_eq!(again(40), Published::Renewed);
@@ -252,7 +255,9 @@ fn what_readers_would_refuse_is_not_published() {
     assert_eq!(refused(greet("dev")), "publish.name");
     assert!(matches!(
         repository.verify("greet"),
-        Err(Error::Resolve(ResolveError::UnknownName { .. }))
+        Err(CheckError::Refused(Error::Resolve(
+            ResolveError::UnknownName { .. }
+        )))
     ));
     assert!(!repository.root().join("objects").exists());
 }
@@ -492,8 +497,7 @@ fn an_interrupted_publish_that_is_repeated_takes_up_its_own_files() {
         let repository = TestRepository::new();
         repository.release(&[greet("1.0")]).unwrap();
         let options = repository.options(std::slice::from_ref(&source));
-        let stopped =
-            std::panic::AssertUnwindSafe(|| release(&options, &Stopper(Cell::new(step))));
+        let stopped = std::panic::AssertUnwindSafe(|| release(&options, &Stopper(Cell::new(step))));
         assert!(std::panic::catch_unwind(stopped).is_err());
         release(&options, &Silent).unwrap();
         let metadata = files(&repository.root().join("metadata"));
@@ -511,7 +515,7 @@ fn init_in(folder: &Path, repository: &str, keys: &str) -> Option<&'static str> 
         &Silent,
     );
     let refused = made.err().map(|error| error.code());
-    let has_keys = files(folder).iter().any(|file| file.ends_with(".pem"));
+    let has_keys = files(folder).iter().any(|file| file.ends_with("root.pem"));
     assert_eq!(has_keys, refused.is_none(), "{repository} and {keys:?}");
     refused
 }
@@ -595,10 +599,17 @@ fn a_repository_refuses_keys_that_were_put_around_it_later() {
     let around = KeyFolder::new(repository.folder.path());
     for key in files(repository.keys().path()) {
         // Keeps the mode.
-        fs::copy(repository.keys().path().join(&key), around.path().join(&key)).unwrap();
+        fs::copy(
+            repository.keys().path().join(&key),
+            around.path().join(&key),
+        )
+        .unwrap();
     }
     let opened = Repository::open(repository.root()).unwrap();
-    assert_eq!(opened.check_keys(&around).unwrap_err().code(), "publish.key");
+    assert_eq!(
+        opened.check_keys(&around).unwrap_err().code(),
+        "publish.key"
+    );
     opened.check_keys(&repository.keys()).unwrap();
 }
 

@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use support::{NOW, TestRepository, WheelBuilder, files, raw_server, response};
 use webimport_cli::observe::Silent;
 use webimport_cli::repository::{Publication, Repository, Validity};
-use webimport_core::error::{Coded as _, Error};
+use webimport_cli::verify::CheckError;
+use webimport_core::error::Coded as _;
 
 const HTML: &[u8] = b"<!doctype html><title>Welcome</title>";
 
@@ -25,7 +26,7 @@ fn published() -> TestRepository {
     repository
 }
 
-fn code(result: Result<impl Sized, Error>) -> &'static str {
+fn code(result: Result<impl Sized, CheckError>) -> &'static str {
     match result {
         Ok(_) => "",
         Err(error) => {
@@ -106,8 +107,7 @@ fn publish_wrong_digest(repository: &TestRepository) {
     let released = repository.verify("greet").unwrap().sha256;
     let root = repository.root();
     let path = root.join(format!("targets/greet/1.0/{released}.release.json"));
-    let mut manifest: serde_json::Value =
-        serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     manifest["version"] = "2.0".into();
     let file = manifest["files"]
         .as_array_mut()

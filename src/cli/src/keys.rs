@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use webimport_core::error::Coded;
 use webimport_core::metadata::RoleKind;
@@ -68,6 +68,12 @@ pub enum KeyError {
         /// The key folder.
         path: PathBuf,
     },
+    /// Who serves or copies the folder around the repository would give the keys away.
+    #[error("the repository is inside the key folder `{}`", path.display())]
+    AroundRepository {
+        /// The key folder.
+        path: PathBuf,
+    },
     /// The system has no randomness to give.
     #[error("no randomness for new keys: {0}")]
     Randomness(getrandom::Error),
@@ -102,6 +108,9 @@ impl Coded for KeyError {
             Self::Permissions { path, .. } => format!("run `chmod 600 {}`", path.display()),
             Self::InsideRepository { .. } => {
                 "give a folder outside with --keys: everything in a repository is public".into()
+            }
+            Self::AroundRepository { .. } => {
+                "give the keys a folder of their own with --keys: who serves or copies this one gives them away".into()
             }
             Self::Randomness(_) => "try again when the system has started fully".into(),
         }
@@ -155,32 +164,16 @@ impl KeyFolder {
         }
     }
 
-    /// Fails if the folder is `repository` or below it.
-    pub(crate) fn refuse_inside(&self, repository: &Path) -> Result<(), KeyError> {
-        let absolute = |path: &Path| {
-            // What does not exist yet is below what does.
-            let mut rest = Vec::new();
-            let mut base = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-            loop {
-                if let Ok(real) = base.canonicalize() {
-                    return rest.iter().rev().fold(real, |path, part| path.join(part));
-                }
-                match (
-                    base.file_name().map(ToOwned::to_owned),
-                    base.parent().map(ToOwned::to_owned),
-                ) {
-                    (Some(name), Some(parent)) => {
-                        rest.push(name);
-                        base = parent;
-                    }
-                    _ => return path.to_owned(),
-                }
-            }
-        };
-        if absolute(&self.0).starts_with(absolute(repository)) {
-            return Err(KeyError::InsideRepository {
-                path: self.0.clone(),
-            });
+    /// Fails if the folder is `repository`, below it or above it, whether or not either exists yet.
+    pub(crate) fn refuse_overlap(&self, repository: &Path) -> Result<(), KeyError> {
+        let keys = destination(&self.0).map_err(KeyError::io("read", &self.0))?;
+        let repository = destination(repository).map_err(KeyError::io("read", repository))?;
+        let path = self.0.clone();
+        if keys.starts_with(&repository) {
+            return Err(KeyError::InsideRepository { path });
+        }
+        if repository.starts_with(&keys) {
+            return Err(KeyError::AroundRepository { path });
         }
         Ok(())
     }
@@ -199,6 +192,54 @@ impl KeyFolder {
         };
         SigningKey::from_pem(&text).map_err(|_| KeyError::Syntax { path })
     }
+}
+
+/// Links that a path may lead through, as on Linux.
+const LINK_LIMIT: u32 = 40;
+
+/// Where `path` leads, or will lead once its folders are made: without links, `.` and `..`.
+///
+/// Part by part, as the system goes: `..` behind a link is above the folder that the link leads to, and a link
+/// that leads nowhere yet is followed, since making the other folder may make it lead there. Below the first
+/// part that does not exist nothing can be a link, so that there `..` takes away the name before it.
+fn destination(path: &Path) -> io::Result<PathBuf> {
+    let mut left = std::path::absolute(path)?;
+    let mut reached = PathBuf::new();
+    let mut links = 0;
+    loop {
+        let mut parts = left.components();
+        let Some(part) = parts.next() else {
+            break;
+        };
+        let rest = parts.as_path().to_owned();
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                reached.pop();
+            }
+            Component::Prefix(_) | Component::RootDir => reached.push(part),
+            Component::Normal(name) => {
+                reached.push(name);
+                if let Ok(target) = fs::read_link(&reached) {
+                    links += 1;
+                    if links > LINK_LIMIT {
+                        return Err(io::Error::other("too many links"));
+                    }
+                    reached.pop();
+                    left = target.join(rest);
+                    continue;
+                }
+            }
+        }
+        left = rest;
+    }
+    // What exists in the spelling of the disk, where case does not matter there.
+    for existing in reached.ancestors() {
+        if let (Ok(real), Ok(rest)) = (existing.canonicalize(), reached.strip_prefix(existing)) {
+            return Ok(real.join(rest));
+        }
+    }
+    Ok(reached)
 }
 
 /// Bytes that a key file may have; one has about 120.
@@ -328,22 +369,39 @@ mod tests {
     }
 
     #[test]
-    fn keys_inside_the_repository_are_refused() {
+    fn a_path_leads_to_the_same_place_before_and_after_its_folders_are_made() {
         let folder = tempfile::tempdir().unwrap();
-        let repository = folder.path().join("repo");
-        fs::create_dir(&repository).unwrap();
-        for inside in ["repo", "repo/keys", "repo/a/b", "x/../repo/keys"] {
-            fs::create_dir_all(folder.path().join("x")).unwrap();
-            let keys = KeyFolder::new(folder.path().join(inside));
-            assert!(keys.refuse_inside(&repository).is_err(), "{inside}");
+        let root = folder.path().canonicalize().unwrap();
+        for (path, place) in [
+            ("a", "a"),
+            ("a/../b/./c/..", "b"),
+            ("a/../a/keys", "a/keys"),
+            ("a/b/../../c", "c"),
+        ] {
+            let path = root.join(path);
+            assert_eq!(destination(&path).unwrap(), root.join(place));
+            fs::create_dir_all(&path).unwrap();
+            assert_eq!(destination(&path).unwrap(), root.join(place));
         }
-        for outside in ["keys", "repository/keys"] {
-            assert!(
-                KeyFolder::new(folder.path().join(outside))
-                    .refuse_inside(&repository)
-                    .is_ok(),
-                "{outside}"
-            );
-        }
+        assert_eq!(destination(Path::new("/../..")).unwrap(), Path::new("/"));
+        let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+        assert_eq!(
+            destination(Path::new("none/../none/keys")).unwrap(),
+            here.join("none/keys")
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_that_lead_in_a_circle_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = |name: &str, target: &str| {
+            std::os::unix::fs::symlink(target, folder.path().join(name)).unwrap();
+        };
+        link("one", "two");
+        link("two", "one/x");
+        let keys = KeyFolder::new(folder.path().join("one"));
+        let refused = keys.refuse_overlap(&folder.path().join("repo"));
+        assert!(matches!(refused, Err(KeyError::Io { .. })));
     }
 }

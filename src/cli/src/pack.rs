@@ -196,6 +196,37 @@ mod tests {
     }
 
     #[test]
+    fn every_file_is_what_its_entry_says() {
+        let contents = [
+            ("a.py", b"print()\n".repeat(100)),
+            ("b.bin", noise(ALONE + 1)),
+            ("c.bin", noise(1000)),
+            ("d.txt", Vec::new()),
+            ("e.txt", b"text ".repeat(ALONE)),
+        ];
+        let packed = pack(&contents);
+        assert_eq!(packed.files.len(), contents.len());
+        for (path, content) in &contents {
+            let file = packed.files.iter().find(|file| file.path == *path).unwrap();
+            let object = &packed.objects[file.object];
+            let stored = &packed.content[&object.sha256];
+            let mut decoded = Vec::new();
+            match object.encoding {
+                Encoding::Identity => decoded.clone_from(stored),
+                Encoding::Gzip => {
+                    flate2::read::GzDecoder::new(&**stored)
+                        .read_to_end(&mut decoded)
+                        .unwrap();
+                }
+            }
+            let start = usize::try_from(file.offset).unwrap();
+            let end = start + usize::try_from(file.size).unwrap();
+            assert_eq!(&decoded[start..end], &**content, "{path}");
+            assert_eq!(file.sha256, Sha256Digest::of(content), "{path}");
+        }
+    }
+
+    #[test]
     fn the_same_files_make_the_same_bytes() {
         let files = [("a", b"abc".repeat(1000)), ("b", noise(100))];
         assert_eq!(pack(&files).content, pack(&files).content);

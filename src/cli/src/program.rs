@@ -116,6 +116,16 @@ fn tail(text: &str) -> String {
     lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
 }
 
+/// Says that the running test did nothing, and why. Written past the test runner, which keeps what a test that
+/// passes prints to itself.
+#[cfg(test)]
+pub(crate) fn skipped(reason: &str) {
+    use std::io::Write as _;
+    let thread = thread::current();
+    let name = thread.name().unwrap_or("a test");
+    let _ = writeln!(io::stderr(), "{name}: skipped: {reason}");
+}
+
 /// Ends the program with us if we fail half-way.
 struct Guard(Child);
 

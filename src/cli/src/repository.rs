@@ -2,7 +2,8 @@
 //!
 //! The order of a change is objects, manifest, `N.targets.json`, `N.snapshot.json` and `timestamp.json` last
 //! (TUF 1.0, 6.1 and 6.2), each written whole. Nothing names the new files until the timestamp does, so a
-//! reader, and a kill at any moment, sees the old state or the new one. What is on disk is verified before
+//! reader, and a kill at any moment, sees the old state or the new one. A file with a number or a digest in its
+//! name is never given other bytes, also where nothing names it. What is on disk is verified before
 //! it is built on, and what is to be written is verified before the first byte goes out.
 
 use std::collections::BTreeMap;
@@ -201,7 +202,7 @@ impl Coded for RepositoryError {
 ///
 /// # Errors
 /// [`RepositoryError::Exists`], [`RepositoryError::Key`] for keys that exist or would be inside the
-/// repository, [`RepositoryError::Storage`].
+/// repository or around it, [`RepositoryError::Storage`].
 pub fn init(
     root: &Path,
     keys: &KeyFolder,
@@ -210,9 +211,12 @@ pub fn init(
 ) -> Result<Sha256Digest, RepositoryError> {
     let metadata = root.join("metadata");
     refuse_existing(root, &metadata)?;
-    keys.refuse_inside(root)?;
-    keys.generate()?;
+    keys.refuse_existing()?;
+    keys.refuse_overlap(root)?;
     fs::create_dir_all(root).map_err(StorageError::io("make", root))?;
+    // Again: only of a folder that exists is it known whether another spelling leads to it too.
+    keys.refuse_overlap(root)?;
+    keys.generate()?;
     let _lock = Lock::take(root)?;
 
     let mut root_role = Root {
@@ -350,7 +354,7 @@ impl Repository {
     /// [`RepositoryError::Key`], [`RepositoryError::WrongKey`], [`RepositoryError::Threshold`],
     /// [`RepositoryError::Damaged`].
     pub fn check_keys(&self, keys: &KeyFolder) -> Result<(), RepositoryError> {
-        keys.refuse_inside(&self.root)?;
+        keys.refuse_overlap(&self.root)?;
         Signers::load(keys, &self.state()?.root).map(drop)
     }
 
@@ -365,7 +369,7 @@ impl Repository {
         validity: &Validity,
         observer: &dyn Observer,
     ) -> Result<Published, RepositoryError> {
-        keys.refuse_inside(&self.root)?;
+        keys.refuse_overlap(&self.root)?;
         let _lock = Lock::take(&self.root)?;
         for folder in ["metadata", "targets", "objects"] {
             storage::sweep(&self.root.join(folder))?;
@@ -429,7 +433,14 @@ impl Repository {
         snapshot.common = validity.common(RoleKind::Snapshot, snapshot.common.version + 1);
         let mut timestamp = state.timestamp;
         timestamp.common = validity.common(RoleKind::Timestamp, timestamp.common.version + 1);
-        let signed = sign_state(&targets, snapshot, timestamp, &signers)?;
+        let signed = loop {
+            let signed = sign_state(&targets, snapshot.clone(), timestamp.clone(), &signers)?;
+            match self.taken(&signed)? {
+                None => break signed,
+                Some(Taken::Targets) => targets.common.version += 1,
+                Some(Taken::Snapshot) => snapshot.common.version += 1,
+            }
+        };
 
         signed.check_sizes(&Limits::default())?;
         // What readers will do, before they can.
@@ -439,6 +450,26 @@ impl Repository {
             .map_err(|error| self.damaged(error))?;
         signed.write(&self.root.join("metadata"), observer)?;
         Ok(change)
+    }
+
+    /// Which of the two numbered files is there with other bytes. A publisher that was interrupted left it;
+    /// nothing names it, but servers and caches may have it and keep it for ever. So it stays as it is and the
+    /// new state takes a later number: TUF asks that versions of targets and snapshot grow, not that they follow
+    /// one another (TUF 5.4.3.2 and 5.5.5, rollback; only root may not skip, 5.3.5).
+    fn taken(&self, signed: &SignedState) -> Result<Option<Taken>, StorageError> {
+        for (taken, role, (version, bytes)) in [
+            (Taken::Targets, RoleKind::Targets, &signed.targets),
+            (Taken::Snapshot, RoleKind::Snapshot, &signed.snapshot),
+        ] {
+            match self.read(&format!("{version}.{}.json", role.as_str())) {
+                Ok(there) if there != *bytes => return Ok(Some(taken)),
+                Ok(_) => {}
+                Err(StorageError::Io { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// Writes a content-addressed file unless it is there.
@@ -585,6 +616,12 @@ impl Signers {
             timestamp: load(RoleKind::Timestamp)?,
         })
     }
+}
+
+/// A numbered metadata file whose name another one has.
+enum Taken {
+    Targets,
+    Snapshot,
 }
 
 /// The three files of a new state.

@@ -70,7 +70,7 @@ impl Coded for StorageError {
 /// The right to write to a repository; given back on drop, and by the system if the process is killed.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -87,12 +87,20 @@ impl Lock {
             .open(&path)
             .map_err(StorageError::io("open", &path))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(StorageError::Locked {
                 repository: root.to_owned(),
             }),
             Err(TryLockError::Error(error)) => Err(StorageError::io("lock", &path)(error)),
         }
+    }
+}
+
+impl Drop for Lock {
+    /// By name, as closing is not enough: a process that another thread starts has a copy of the open file until
+    /// its program runs, and the lock lasts as long as any copy.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
     }
 }
 
@@ -234,6 +242,16 @@ mod tests {
         ));
         drop(first);
         assert!(Lock::take(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn a_lock_is_given_back_though_a_copy_of_its_file_is_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = Lock::take(folder.path()).unwrap();
+        let copy = lock.file.try_clone().unwrap();
+        drop(lock);
+        assert!(Lock::take(folder.path()).is_ok());
+        drop(copy);
     }
 
     #[test]

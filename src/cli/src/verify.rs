@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use flate2::bufread::GzDecoder;
 use serde::Serialize;
-use webimport_core::digest::{Expected, Sha256Digest};
-use webimport_core::error::{ConfigError, Error, FetchError, VerifyError};
+use webimport_core::digest::Sha256Digest;
+use webimport_core::error::{Coded, ConfigError, Error, FetchError, ResolveError, VerifyError};
 use webimport_core::keys::KeyId;
 use webimport_core::limits::Limits;
 use webimport_core::manifest::{Distribution, Encoding, FileEntry, Manifest, ObjectEntry};
@@ -90,11 +90,81 @@ pub struct VerifiedRelease {
     pub decoded_bytes: u64,
 }
 
+/// A release is not what it should be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// As every reader would say.
+    #[error(transparent)]
+    Refused(#[from] Error),
+    /// Signed metadata, manifest and object agree, and a file in the object is not what the manifest says of it.
+    /// Readers, who check objects, would take it; the fault was there when the manifest was signed.
+    #[error(
+        "the signed manifest is wrong about `{path}`: expected sha256 {expected}, got {got} in an object that is right"
+    )]
+    Manifest {
+        /// The file inside the release.
+        path: String,
+        /// From the manifest.
+        expected: Sha256Digest,
+        /// Of its bytes in the object.
+        got: Sha256Digest,
+    },
+}
+
+// Of each kind of refusal, since `?` converts once.
+impl From<ConfigError> for CheckError {
+    fn from(error: ConfigError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl From<FetchError> for CheckError {
+    fn from(error: FetchError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl From<VerifyError> for CheckError {
+    fn from(error: VerifyError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl From<ResolveError> for CheckError {
+    fn from(error: ResolveError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl Coded for CheckError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(error) => error.code(),
+            Self::Manifest { .. } => "verify.digest",
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            Self::Refused(error) => error.hint(),
+            Self::Manifest { .. } => {
+                "the publisher made it so, nothing on the way did; the publisher has to release the same sources \
+                 as a new version with `webimport release`"
+                    .into()
+            }
+        }
+    }
+}
+
 /// Verifies a release: metadata from the root pin down, manifest, every object, every file.
 ///
 /// # Errors
-/// [`Error`], the first rule that is broken.
-pub fn verify(options: &VerifyOptions, observer: &dyn Observer) -> Result<VerifiedRelease, Error> {
+/// [`CheckError`], the first rule that is broken.
+pub fn verify(
+    options: &VerifyOptions,
+    observer: &dyn Observer,
+) -> Result<VerifiedRelease, CheckError> {
     let limits = Limits::default();
     let (source, name, selector) = Source::of(&options.release, &options.transport)?;
     let shown = source.to_string();
@@ -201,17 +271,20 @@ fn decode(object: &ObjectEntry, bytes: Vec<u8>) -> Result<Vec<u8>, VerifyError> 
 }
 
 /// A file is the range that a validated manifest gives it.
-fn check_file(file: &FileEntry, decoded: &[u8]) -> Result<(), VerifyError> {
-    let expected = Expected {
-        subject: file.path.clone(),
-        length: Some(file.size),
-        sha256: file.sha256,
-    };
+fn check_file(file: &FileEntry, decoded: &[u8]) -> Result<(), CheckError> {
     let range = usize::try_from(file.offset)
         .ok()
         .zip(usize::try_from(file.size).ok());
     let content = range.and_then(|(offset, size)| decoded.get(offset..offset.checked_add(size)?));
-    expected.check_bytes(content.unwrap_or_default())
+    let got = Sha256Digest::of(content.unwrap_or_default());
+    if got != file.sha256 {
+        return Err(CheckError::Manifest {
+            path: file.path.clone(),
+            expected: file.sha256,
+            got,
+        });
+    }
+    Ok(())
 }
 
 /// Where a repository's files come from.

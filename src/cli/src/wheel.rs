@@ -108,6 +108,14 @@ pub enum WheelError {
         /// The file inside.
         file: String,
     },
+    /// An extension module whose name no Pyodide looks for, so that it could never be imported.
+    #[error("`{}` is built for another interpreter: expected `{file}` to end in `.so`, `.abi3.so` or `.cpython-3XX-wasm32-emscripten.so`", path.display())]
+    Suffix {
+        /// The wheel.
+        path: PathBuf,
+        /// The file inside.
+        file: String,
+    },
     /// A path that a reader would refuse.
     #[error("`{}`: {source}", path.display())]
     UnsafePath {
@@ -124,7 +132,7 @@ impl Coded for WheelError {
             Self::Io { .. } | Self::Malformed { .. } => "publish.wheel",
             Self::TooLarge { .. } => "publish.too_large",
             Self::Record { .. } => "publish.record",
-            Self::Platform { .. } => "publish.platform",
+            Self::Platform { .. } | Self::Suffix { .. } => "publish.platform",
             Self::UnsafePath { source, .. } => source.code(),
         }
     }
@@ -134,7 +142,7 @@ impl Coded for WheelError {
             Self::Io { .. } => "check the path and its permissions",
             Self::Malformed { .. } | Self::Record { .. } => "build or download the wheel again",
             Self::TooLarge { .. } => "split the package, or leave large data out of the wheel",
-            Self::Platform { .. } => {
+            Self::Platform { .. } | Self::Suffix { .. } => {
                 "use a wheel whose platform is `any` or built for Pyodide (`pyodide build`, or \
                  `pip download --platform pyemscripten_2026_0_wasm32`)"
             }
@@ -334,9 +342,16 @@ impl Reader<'_> {
         let mut notes = Vec::new();
         let files = self.merge(entries, &format!("{stem}.data/"), &mut notes)?;
         for (file, content) in &files {
+            let path = self.path;
             if is_machine_code(file) && !content.starts_with(b"\0asm") {
                 return Err(WheelError::Platform {
-                    path: self.path.to_owned(),
+                    path: path.to_owned(),
+                    file: file.clone(),
+                });
+            }
+            if is_foreign_extension(file) {
+                return Err(WheelError::Suffix {
+                    path: path.to_owned(),
                     file: file.clone(),
                 });
             }
@@ -526,6 +541,27 @@ fn is_machine_code(path: &str) -> bool {
         || [".so", ".pyd", ".dll", ".dylib"]
             .iter()
             .any(|extension| name.ends_with(extension))
+}
+
+/// Whether `path` is an extension module by its name, with a suffix that is none of
+/// `importlib.machinery.EXTENSION_SUFFIXES` in any Pyodide. The Python that a release will meet is not known
+/// here, so any `cpython-3XX` is one; a library such as `libz.so.1` is linked to and never imported.
+fn is_foreign_extension(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if !name.to_ascii_lowercase().ends_with(".so") {
+        return false;
+    }
+    // The name of a module has no dot, so all behind the first one is the suffix.
+    let suffix = name.split_once('.').map_or("", |(_, suffix)| suffix);
+    let is_tagged = || {
+        suffix
+            .strip_prefix("cpython-3")
+            .and_then(|rest| rest.strip_suffix("-wasm32-emscripten.so"))
+            .is_some_and(|minor| {
+                (1..=2).contains(&minor.len()) && minor.bytes().all(|digit| digit.is_ascii_digit())
+            })
+    };
+    !(["so", "abi3.so"].contains(&suffix) || is_tagged())
 }
 
 /// The header part of an e-mail like message; names in lower case, folded lines joined.

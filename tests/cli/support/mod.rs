@@ -20,9 +20,8 @@ use webimport_cli::keys::KeyFolder;
 use webimport_cli::observe::Silent;
 use webimport_cli::release::{ReleaseError, ReleaseOptions, Released, release};
 use webimport_cli::repository::{Validity, init};
-use webimport_cli::verify::{Transport, VerifiedRelease, VerifyOptions, verify};
+use webimport_cli::verify::{CheckError, Transport, VerifiedRelease, VerifyOptions, verify};
 use webimport_core::digest::Sha256Digest;
-use webimport_core::error::Error;
 use webimport_core::time::UnixTime;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -190,11 +189,15 @@ impl TestRepository {
     }
 
     /// Verifies `name[@selector]` in the folder.
-    pub(crate) fn verify(&self, release: &str) -> Result<VerifiedRelease, Error> {
+    pub(crate) fn verify(&self, release: &str) -> Result<VerifiedRelease, CheckError> {
         self.verify_at(&format!("{}/{release}", self.root().display()), NOW)
     }
 
-    pub(crate) fn verify_at(&self, release: &str, now: UnixTime) -> Result<VerifiedRelease, Error> {
+    pub(crate) fn verify_at(
+        &self,
+        release: &str,
+        now: UnixTime,
+    ) -> Result<VerifiedRelease, CheckError> {
         let transport = Transport {
             tries: 2,
             pause: Duration::ZERO,
@@ -345,7 +348,7 @@ pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
 pub(crate) fn skipped(reason: &str) {
     let thread = thread::current();
     let name = thread.name().unwrap_or("a test");
-    writeln!(std::io::stderr(), "{name}: skipped: {reason}").unwrap();
+    let _ = writeln!(std::io::stderr(), "{name}: skipped: {reason}");
 }
 
 fn is_pin(text: &str) -> bool {
