@@ -203,7 +203,8 @@ def host(tmp_path, monkeypatch):
     assert sys.path_hooks == hooks
     sys.path[:] = path
     for name in set(sys.modules) - modules:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+        attributes = vars(sys.modules[name])
+        if str(tmp_path) in f"{attributes.get('__file__')} {attributes.get('__path__')}":
             del sys.modules[name]
     importlib.invalidate_caches()
 

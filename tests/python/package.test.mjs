@@ -16,6 +16,10 @@ globalThis.published = {
   "solo@1.0": { "solo.py": "VALUE = 7\n", "shared/a.py": "A = 1\n" },
   "other@1.0": { "shared/b.py": "B = 2\n" },
   "clash@1.0": { "solo.py": "VALUE = 8\n" },
+  "front@1.0": { "solo.py": "VALUE = 9\n", "back.py": "VALUE = 9\n", "front-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: front\nVersion: 1.0\n" },
+  "hider@1.0": { "shared/a.py": "A = 9\n" },
+  "taker@1.0": { "shared/__init__.py": "", "shared/b.py": "B = 9\n" },
+  "cloud@1.0": { "acme/cloud/__init__.py": "", "acme/cloud/storage.py": "WHO = 'release'\n" },
   "stdlib@1.0": { "json/__init__.py": "" },
   "bad@1.0": { code: "verify.digest", message: "`x`: expected, got", hint: "tell the publisher", name: "x", status: 200 },
 };
@@ -135,7 +139,7 @@ result = {
     });
 
     await context.test("options go to Python under its names", async () => {
-      const options = { root: "sha256:ab", modules: ["solo"], allowShadow: ["x"], offline: "only", trust: "first-use", version: undefined };
+      const options = { root: "sha256:ab", modules: ["solo"], allowShadow: ["x"], offline: "only", trust: "first-use" };
       const release = await webimport.loadRelease(`${REPOSITORY}/solo@1.0`, options);
       assert.deepEqual(globalThis.requests.at(-1).options, {
         root: "sha256:ab", version: null, sha256: null, modules: ["solo"], allow_shadow: ["x"], offline: "only", trust: "first-use",
@@ -145,6 +149,99 @@ result = {
       const error = await rejection(webimport.loadRelease("x", { allow_shadow: [] }));
       assert.equal(error.code, "config.unknown_key");
       assert.match(error.hint, /allowShadow/);
+    });
+
+    await context.test("a pin without a value is refused, in options and in a config", async () => {
+      const count = globalThis.requests.length;
+      for (const pin of ["root", "version", "sha256"]) {
+        for (const value of [undefined, null]) {
+          const error = await rejection(webimport.loadRelease(`${REPOSITORY}/solo@1.0`, { [pin]: value }));
+          assert.deepEqual([error.code, error.message], ["config.invalid", `\`${pin}\`: expected text, got ${value}`]);
+        }
+      }
+      const bad = [undefined, () => 1, Symbol("x"), NaN, 1n].map((root) => ({ repositories: { [REPOSITORY]: { root } } }));
+      const cyclic = {};
+      cyclic.releases = cyclic;
+      for (const config of [...bad, cyclic, { frozen: undefined }, { repositories: { [REPOSITORY]: { mirrors: [undefined] } } }]) {
+        assert.throws(() => webimport.configure(config), { name: "WebImportError", code: "config.invalid" });
+        assert.equal((await rejection(webimport.attach(pyodide, config))).code, "config.invalid");
+      }
+      for (const config of [undefined, null, []]) assert.throws(() => webimport.configure(config), { code: "config.invalid" });
+      assert.equal(globalThis.requests.length, count);
+      await webimport.loadRelease(`${REPOSITORY}/solo@1.0`, { modules: undefined, allowShadow: undefined, offline: undefined, trust: undefined });
+    });
+
+    await context.test("what is in a shared namespace package is not taken over", async () => {
+      const result = await cell(
+        pyodide,
+        `
+import os, site, sys
+folder = site.getsitepackages()[0] + "/acme/cloud"
+os.makedirs(folder)
+with open(folder + "/storage.py", "w") as file: file.write("WHO = 'installed'\\n")
+refused = []
+before = list(sys.path), os.listdir("/webimport")
+for name in ("hider", "taker", "cloud"):
+    try: await loadRelease(f"${REPOSITORY}/{name}@1.0")
+    except webimport.ResolveError as error: refused.append([error.code, error.name])
+import acme.cloud.storage
+result = [refused, (list(sys.path), os.listdir("/webimport")) == before, acme.cloud.storage.WHO]
+del sys.modules["acme"], sys.modules["acme.cloud"], sys.modules["acme.cloud.storage"]
+os.remove(folder + "/storage.py"); os.removedirs(folder)`,
+      );
+      assert.deepEqual(result, [
+        [["resolve.shadow", "shared.a"], ["resolve.shadow", "shared"], ["resolve.shadow", "acme.cloud"]], true, "installed",
+      ]);
+    });
+
+    await context.test("only the allowed names of a release come first", async () => {
+      const result = await cell(
+        pyodide,
+        `
+import importlib, importlib.metadata
+before = list(sys.path)
+release = await loadRelease("${REPOSITORY}/front@1.0", allow_shadow=["solo"])
+with open("back.py", "w") as file: file.write("VALUE = 1\\n")
+importlib.invalidate_caches()
+import solo, back
+found = [each.version for each in importlib.metadata.distributions() if each.metadata["Name"] == "front"]
+result = [solo.VALUE, solo.__file__ == release.path + "/solo.py", back.VALUE, found, sys.path[0] == release.path]
+release.unload()
+os.remove("back.py")
+del sys.modules["back"]
+import solo
+result += [solo.VALUE, sys.path == before]`,
+      );
+      assert.deepEqual(result, [9, true, 1, ["1.0"], true, 7, true]);
+    });
+
+    await context.test("an interrupt in the progress callback leaves nothing", async () => {
+      const result = await cell(
+        pyodide,
+        `
+before = list(sys.path), os.listdir("/webimport")
+result = []
+for phase in ("objects", "mount", "done"):
+    def interrupt(progress):
+        if progress.phase == phase: raise KeyboardInterrupt
+    try: await loadRelease("${REPOSITORY}/front@1.0", allow_shadow=["solo"], progress=interrupt)
+    except KeyboardInterrupt: result.append((list(sys.path), os.listdir("/webimport")) == before)`,
+      );
+      assert.deepEqual(result, [true, true, true]);
+    });
+
+    await context.test("a deep config is refused in words", async () => {
+      const result = await cell(
+        pyodide,
+        `
+result = []
+for text in ("a = " + "[" * 30000, ".".join("a" * 2000) + " = 1"):
+    with open("webimport.toml", "w") as file: file.write(text)
+    try: await loadRelease("${REPOSITORY}/solo@1.0")
+    except webimport.ConfigError as error: result.append(error.code)
+os.remove("webimport.toml")`,
+      );
+      assert.deepEqual(result, ["config.invalid", "config.invalid"]);
     });
 
     await context.test("namespace packages are shared, other names are not", async () => {

@@ -108,11 +108,64 @@ print("hello")
 
 def test_script_block_goes_over_the_file(host):
     with open("webimport.toml", "w") as file:
-        file.write('frozen = true\n[releases.x]\nchannel = "next"\n')
+        file.write('frozen = true\n[releases.x]\nversion = "1"\n')
     webimport.configure_from_script(SCRIPT)
-    expected = {"frozen": False, "releases": {"x": {"channel": "next", "version": "2"}}}
+    expected = {"frozen": False, "releases": {"x": {"version": "2"}}}
     assert host.layers["notebook"] == expected
     assert layers(host)["notebook"] == expected
+
+
+def test_version_and_channel_of_one_release_are_one_key(host):
+    host.page = [
+        block(json.dumps({"releases": {"x": {"version": "1", "sha256": "ab"}, "y": {"channel": "next"}}})),
+        block(json.dumps({"releases": {"x": {"channel": "next"}, "y": {"sha256": "cd"}}})),
+        block(json.dumps({"releases": {"channel": {"version": "1"}}})),
+        block(json.dumps({"releases": {"version": {"version": "2"}}})),
+    ]
+    assert layers(host)["page"] == {
+        "releases": {
+            "x": {"channel": "next", "sha256": "ab"},
+            "y": {"channel": "next", "sha256": "cd"},
+            "channel": {"version": "1"},
+            "version": {"version": "2"},
+        }
+    }
+
+
+def test_version_and_channel_in_one_source_are_left_for_the_wasm_module_to_refuse(host):
+    host.page = [block("{}"), block(json.dumps({"releases": {"x": {"version": "1", "channel": "next"}}}))]
+    assert layers(host)["page"] == {"releases": {"x": {"version": "1", "channel": "next"}}}
+
+
+DEEP = ["a = " + "[" * 30_000, ".".join("a" * 3000) + " = 1", "a = " + "1" * 5000]
+
+
+@pytest.mark.parametrize("text", DEEP, ids=["list", "tables", "digits"])
+def test_toml_beyond_python_s_bounds_is_refused(host, text):
+    with open("webimport.toml", "w") as file:
+        file.write(text)
+    # Twice: merging is no deeper than a config.
+    host.page = [block(text, "toml"), block(text, "toml")]
+    webimport_script = "# /// script\n# [tool.webimport]\n# " + text + "\n# ///\n"
+    for refused in (lambda: run(_config.apply(host)), lambda: webimport.configure_from_script(webimport_script)):
+        with pytest.raises(webimport.ConfigError) as caught:
+            refused()
+        assert caught.value.code == "config.invalid"
+        host.page = []
+
+
+@pytest.mark.parametrize("config", [None, 3, "frozen", [("frozen", True)], {"a": b"x"}])
+def test_configure_takes_a_mapping_of_plain_values(host, config):
+    with pytest.raises(webimport.ConfigError) as caught:
+        webimport.configure(config)
+    assert caught.value.code == "config.invalid"
+    assert "call" not in host.layers
+
+
+def test_script_that_is_no_text_is_refused(host):
+    with pytest.raises(webimport.ConfigError, match="expected text") as caught:
+        webimport.configure_from_script(None)
+    assert caught.value.code == "config.invalid"
 
 
 def test_script_without_block_sets_nothing(host):

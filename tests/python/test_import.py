@@ -14,6 +14,7 @@ import pkgutil
 import runpy
 import sys
 import traceback
+import zipfile
 from importlib.machinery import PathFinder, SourceFileLoader
 
 import pytest
@@ -68,6 +69,19 @@ def test_path_hook_declines_paths_outside_of_releases(shapes, tmp_path):
         with pytest.raises(ImportError):
             _finder.path_hook(path)
     assert isinstance(_finder.path_hook(shapes.path + "/shapes"), _finder.ReleaseFinder)
+
+
+def test_zip_archive_in_a_release_is_imported_from(load, tmp_path):
+    with zipfile.ZipFile(tmp_path / "vendor.zip", "w") as archive:
+        archive.writestr("vendored.py", "VALUE = 5\n")
+        archive.writestr("inside/nested.py", "VALUE = 6\n")
+    release = load("bundle", {"bundle/__init__.py": "", "bundle/vendor.zip": (tmp_path / "vendor.zip").read_bytes()})
+    for path in ("/bundle/vendor.zip", "/bundle/vendor.zip/inside", "/bundle/__init__.py", "/absent"):
+        with pytest.raises(ImportError):
+            _finder.path_hook(release.path + path)
+    sys.path += [release.path + "/bundle/vendor.zip", release.path + "/bundle/vendor.zip/inside"]
+    assert importlib.import_module("vendored").VALUE == 5
+    assert importlib.import_module("nested").VALUE == 6
 
 
 def test_hook_is_registered_once(shapes, load):
@@ -232,6 +246,17 @@ def test_unload_leaves_nothing(load):
     assert solo.VALUE == 7
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("shapes")
+
+
+def test_unload_passes_over_a_namespace_package_that_lost_its_parent(load, tmp_path):
+    (tmp_path / "local" / "lost" / "inner").mkdir(parents=True)
+    sys.path.append(str(tmp_path / "local"))
+    importlib.import_module("lost.inner")
+    del sys.modules["lost"]
+    release = load("shapes", PACKAGE)
+    release.unload()
+    assert not release.loaded
+    assert load("other", {"lost/inner/mine.py": ""}).loaded
 
 
 def test_unload_twice_is_harmless(load):

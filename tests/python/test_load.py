@@ -3,17 +3,24 @@
 import asyncio
 import gc
 import importlib
+import importlib.metadata
+import importlib.resources
 import os
+import pkgutil
 import sys
 import types
 import warnings
+import zipfile
+from importlib.machinery import EXTENSION_SUFFIXES
 
 import pytest
 import webimport
 from conftest import TAG, run
 from webimport import _finder, _release
+from webimport._finder import contains
 
 REPOSITORY = "https://code.example.org/repo"
+EXTENSION = EXTENSION_SUFFIXES[0].removeprefix(".")
 
 
 def state():
@@ -201,11 +208,188 @@ def test_allow_shadow_of_a_free_name_changes_nothing(load):
     assert sys.path[-1] == release.path
 
 
-@pytest.mark.parametrize("options", [{"allow_shadow": "json"}, {"modules": "mylib"}, {"modules": [1]}])
+SHARED = [
+    # What is there, what comes, the name that is refused; None: they go together.
+    ({"acme/cloud/storage.py": ""}, {"acme/cloud/__init__.py": "", "acme/cloud/storage.py": ""}, "acme.cloud"),
+    ({"acme/cloud/__init__.py": ""}, {"acme/cloud/storage.py": ""}, "acme.cloud"),
+    ({"acme/cloud/storage.py": ""}, {"acme/cloud.py": ""}, "acme.cloud"),
+    ({"acme/cloud.py": ""}, {"acme/cloud/storage.py": ""}, "acme.cloud"),
+    ({"acme/cloud/storage.py": ""}, {"acme/cloud/storage.pyc": ""}, "acme.cloud.storage"),
+    ({"acme/cloud/storage.py": ""}, {f"acme/cloud/storage.{EXTENSION}": ""}, "acme.cloud.storage"),
+    ({"acme/a-b.py": ""}, {"acme/a-b.py": ""}, "acme.a-b"),
+    ({"acme/cloud/storage.py": ""}, {"acme/cloud/network.py": ""}, None),
+    ({"acme/cloud/storage.py": ""}, {"acme/clouds/__init__.py": ""}, None),
+    ({"acme/cloud/__pycache__/a.cpython-311.pyc": ""}, {"acme/cloud/__pycache__/a.cpython-311.pyc": ""}, None),
+    ({"acme/README.txt": "", "acme/a.py": ""}, {"acme/README.txt": "", "acme/b.py": ""}, None),
+]
+
+
+def as_installed(tmp_path, files):
+    folder = tmp_path / "site-packages"
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("imported", [False, True])
+@pytest.mark.parametrize(("there", "comes", "name"), SHARED)
+def test_namespace_that_is_installed_is_shared_but_not_what_is_in_it(host, load, tmp_path, there, comes, name, imported):
+    folder = as_installed(tmp_path, there)
+    if imported:
+        importlib.import_module("acme")
+    before = state()
+    if name is None:
+        assert load("victim", comes).loaded
+        return
+    with pytest.raises(webimport.ResolveError) as caught:
+        load("victim", comes)
+    assert (caught.value.code, caught.value.name) == ("resolve.shadow", name)
+    assert f"`{name}`, which belongs to `{folder}/acme/" in str(caught.value)
+    assert caught.value.hint == f'pass allow_shadow=["{name}"] if this release may provide it'
+    assert state() == before
+    assert not host.mounted
+
+
+@pytest.mark.parametrize(("there", "comes", "name"), SHARED)
+def test_namespace_of_a_release_is_shared_but_not_what_is_in_it(host, load, there, comes, name):
+    first = load("owner", there)
+    before = state()
+    if name is None:
+        assert load("victim", comes).loaded
+        return
+    with pytest.raises(webimport.ResolveError, match=f"`{name}`, which belongs to the release `owner` 1.0"):
+        load("victim", comes)
+    assert state() == before
+    assert host.mounted == {first.path}
+
+
+def test_namespace_in_a_zip_archive_and_beside_the_notebook_is_shared_likewise(load, tmp_path):
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
+        archive.writestr("acme/", "")
+        archive.writestr("acme/packed.py", "")
+    sys.path.append(str(tmp_path / "packed.zip"))
+    os.makedirs("acme/local")
+    for name in ("packed", "local"):
+        with pytest.raises(webimport.ResolveError, match=f"`acme.{name}`"):
+            load("victim", {f"acme/{name}.py": ""})
+    assert load("victim", {"acme/other.py": ""}).loaded
+
+
+def test_module_of_a_namespace_that_is_imported_already_is_a_hindrance(load, tmp_path, monkeypatch):
+    as_installed(tmp_path, {"acme/there.py": ""})
+    monkeypatch.setitem(sys.modules, "acme.handmade", types.ModuleType("acme.handmade"))
+    with pytest.raises(webimport.ResolveError, match="`acme.handmade`, which belongs to `sys.modules`"):
+        load("victim", {"acme/handmade.py": ""})
+
+
+@pytest.mark.parametrize("allowed", ["acme", "acme.cloud", "acme.cloud.storage"])
+def test_allowed_name_in_a_namespace_is_found_in_the_release_first(load, tmp_path, allowed):
+    as_installed(tmp_path, {"acme/cloud/storage.py": "WHO = 'installed'\n", "acme/base.py": "WHO = 'installed'\n"})
+    release = load("victim", {"acme/cloud/storage.py": "WHO = 'release'\n"}, allow_shadow=[allowed])
+    assert release.warnings == ()
+    assert importlib.import_module("acme.cloud.storage").WHO == "release"
+    assert importlib.import_module("acme.base").WHO == "installed"
+    release.unload()
+    assert importlib.import_module("acme.cloud.storage").WHO == "installed"
+
+
+@pytest.mark.parametrize("allowed", ["cloud", "acme.clouds", "acme.cloud.storage.x", "acme.c", "acme."])
+def test_allowing_another_name_of_a_namespace_allows_nothing(load, tmp_path, allowed):
+    as_installed(tmp_path, {"acme/cloud/storage.py": ""})
+    with pytest.raises(webimport.ResolveError, match="`acme.cloud.storage`"):
+        load("victim", {"acme/cloud/storage.py": ""}, allow_shadow=[allowed])
+
+
+def test_allowed_name_of_a_namespace_that_is_not_replaced_is_warned_about(load, tmp_path):
+    as_installed(tmp_path, {"acme/cloud/__init__.py": "", "acme/base.py": ""})
+    importlib.import_module("acme.base")
+    with pytest.warns(webimport.WebImportWarning) as caught:
+        load("victim", {"acme/cloud/storage.py": "", "acme/base.py": ""}, allow_shadow=["acme"])
+    assert [str(warning.message).partition(" from ")[0] for warning in caught] == [
+        "`acme.base` is still imported",
+        "`acme.cloud` is still imported",
+    ]
+
+
+FRONT = {
+    "one.py": "WHO = 'release'\n",
+    "two/__init__.py": "WHO = 'release'\n",
+    "two/sub.py": "WHO = 'release'\n",
+    "two/data.txt": "data",
+    "both-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: both\nVersion: 1.0\n",
+}
+
+
+def test_only_allowed_names_of_a_release_come_first(load):
+    for name in ("one", "two"):
+        with open(f"{name}.py", "w") as file:
+            file.write("WHO = 'file'\n")
+    with pytest.raises(webimport.ResolveError, match="`two`"):
+        load("both", FRONT, allow_shadow=["one"])
+    os.remove("two.py")
+    release = load("both", FRONT, allow_shadow=["one"])
+    with open("two.py", "w") as file:
+        file.write("WHO = 'file'\n")
+    importlib.invalidate_caches()
+    assert importlib.import_module("one").WHO == "release"
+    assert importlib.import_module("two").WHO == "file"
+    del sys.modules["two"]
+    release.unload()
+    assert importlib.import_module("one").WHO == "file"
+
+
+def test_release_with_two_entries_is_one_folder_and_one_distribution(load):
+    path = list(sys.path)
+    release = load("both", FRONT, allow_shadow=["one"])
+    assert sys.path[0] == release.path
+    assert sys.path[1:-1] == path
+    assert contains(release.path, sys.path[-1])
+    one, two, sub = map(importlib.import_module, ("one", "two", "two.sub"))
+    assert one.__file__ == f"{release.path}/one.py"
+    assert two.__path__ == [f"{release.path}/two"]
+    assert sub.__file__ == f"{release.path}/two/sub.py"
+    assert sub.__spec__.cached == importlib.util.cache_from_source(sub.__file__)
+    assert importlib.resources.files("two").joinpath("data.txt").read_text() == "data"
+    found = [each for each in importlib.metadata.distributions() if each.metadata["Name"] == "both"]
+    assert [each.version for each in found] == ["1.0"]
+    ours = [module.name for module in pkgutil.iter_modules() if module.name in ("one", "two")]
+    assert sorted(ours) == ["one", "two"]
+    release.unload()
+    assert sys.path == path
+    assert not [entry for entry in sys.path_importer_cache if contains(release.path, entry)]
+    assert "two.sub" not in sys.modules
+
+
+def test_allowed_namespace_has_one_portion(load):
+    release = load("both", {"acme/a.py": "", "other.py": ""}, allow_shadow=["acme"])
+    assert list(importlib.import_module("acme").__path__) == [f"{release.path}/acme"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"allow_shadow": "json"}, {"modules": "mylib"}, {"modules": [1]}, {"modules": 3}, {"allow_shadow": 3}],
+)
 def test_names_come_in_lists(host, options):
     with pytest.raises(webimport.ConfigError, match=next(iter(options))) as caught:
         run(webimport.load_release("mylib", **options))
     assert caught.value.code == "config.invalid"
+
+
+@pytest.mark.parametrize("option", ["root", "version", "sha256", "offline", "trust"])
+def test_options_are_text(host, option):
+    for value in (b"x", 3, ["x"]):
+        with pytest.raises(webimport.ConfigError, match=f"`{option}`: expected text") as caught:
+            run(webimport.load_release("mylib", **{option: value}))
+        assert (caught.value.code, caught.value.path) == ("config.invalid", "mylib")
+    assert host.requests == []
+
+
+def test_no_names_may_be_none(host, load):
+    load("mylib", {"mylib.py": ""}, allow_shadow=None, modules=None)
+    assert host.requests[-1]["options"]["allow_shadow"] == []
 
 
 def test_traceback_of_a_refusal_ends_at_the_call(host, load):
@@ -236,6 +420,76 @@ def test_failure_after_the_mount_leaves_nothing(host, load, monkeypatch):
     assert state() == before
     assert not host.mounted
     assert not os.path.exists(host.root) or not os.listdir(host.root)
+
+
+def test_warning_that_is_made_an_error_leaves_nothing(host, load):
+    before = state()
+    host.warnings = [{"code": "store.unavailable", "message": "the storage cannot be used", "hint": "h"}]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(webimport.WebImportWarning, match="the storage cannot be used"):
+            load("mylib", {"mylib.py": ""})
+    assert state() == before
+    assert not host.mounted
+    events = [event for event, _ in host.announced if event != "progress"]
+    assert events == ["loaded", "warning", "unloaded"]
+
+
+def test_failed_announcement_leaves_nothing(host, load, monkeypatch):
+    before = state()
+    announce = type(host).announce
+
+    def fail_once(self, event, text):
+        if event == "loaded":
+            raise RuntimeError("no page")
+        announce(self, event, text)
+
+    monkeypatch.setattr(type(host), "announce", fail_once)
+    with pytest.raises(RuntimeError, match="no page"):
+        load("mylib", {"mylib.py": ""})
+    assert state() == before
+    assert not host.mounted
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, asyncio.CancelledError, SystemExit])
+@pytest.mark.parametrize("phase", ["objects", "mount", "done"])
+def test_interrupt_in_the_progress_callback_leaves_nothing(host, load, phase, raised):
+    def callback(progress):
+        if progress.phase == phase:
+            raise raised
+
+    before = state()
+    with pytest.raises(raised):
+        load("mylib", {"mylib.py": "import json\n"}, progress=callback)
+    assert state() == before
+    assert not host.mounted
+    assert host.prepared == {}
+
+
+@pytest.mark.parametrize("phase", ["objects", "mount", "done"])
+def test_callback_error_that_is_made_an_error_leaves_nothing(host, load, phase):
+    def callback(progress):
+        if progress.phase == phase:
+            raise KeyError("oops")
+
+    before = state()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(webimport.WebImportWarning, match="oops"):
+            load("mylib", {"mylib.py": ""}, progress=callback)
+    assert state() == before
+    assert not host.mounted
+
+
+def test_names_that_the_progress_callback_takes_are_taken(host, load):
+    def callback(progress):
+        if progress.phase == "mount":
+            with open("mylib.py", "w") as file:
+                file.write("")
+
+    with pytest.raises(webimport.ResolveError, match="mylib"):
+        load("mylib", {"mylib.py": ""}, progress=callback)
+    assert not host.mounted
 
 
 def test_cancelled_load_leaves_nothing(host):

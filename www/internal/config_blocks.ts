@@ -1,6 +1,12 @@
 /**
  * Reads `<script type="application/webimport+json">` blocks, inline or with `src`.
  *
+ * The document is looked at once, when this module is evaluated: what a notebook shows later, which may hold
+ * such a block, is none of the page's config. By then a module script, `async` or not, and whatever it imports
+ * has the document's own blocks before it and after it; only while the document is still being parsed are they
+ * waited for. The wheel is evaluated when a notebook asks for it, with its outputs in the body already, so there
+ * only the head counts.
+ *
  * The text is handed on unparsed, with its format: TOML and JSON are both parsed in Python. A block that
  * cannot be read is an error, never skipped: it may say `frozen`.
  */
@@ -18,21 +24,57 @@ export interface ConfigBlock {
 const SELECTOR = 'script[type="application/webimport+json"]';
 const MAX_BYTES = 1024 * 1024;
 
-/** In document order; none in a worker, which has no document. */
-export async function readConfigBlocks(): Promise<ConfigBlock[]> {
+/** Where blocks count. */
+export type Place = "document" | "head";
+
+/** An element as it was; its `src` absolute, "" for an inline block. */
+interface Captured {
+  readonly place: "head" | "body";
+  readonly src: string;
+  readonly integrity: string;
+  readonly text: string;
+  /** Of `src`; undefined again after a failure. */
+  fetched: Promise<ConfigBlock> | undefined;
+}
+
+const captured = capture();
+
+/** In document order; none in a worker, which has no document. A `src` that could not be fetched is tried again. */
+export async function readConfigBlocks(place: Place): Promise<ConfigBlock[]> {
+  const blocks = (await captured).filter((block) => place === "document" || block.place === "head");
+  return Promise.all(blocks.map((block) => (block.src === "" ? inline(block) : fetched(block))));
+}
+
+async function capture(): Promise<Captured[]> {
   if (typeof document === "undefined") return [];
-  const scripts = [...document.querySelectorAll<HTMLScriptElement>(SELECTOR)];
-  return Promise.all(scripts.map((script) => (script.src === "" ? inline(script) : fetched(script))));
+  if (document.readyState === "loading") {
+    await new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve, { once: true }));
+  }
+  return Array.from(document.querySelectorAll<HTMLScriptElement>(SELECTOR), (script) => ({
+    place: document.head.contains(script) ? "head" : "body",
+    src: script.src,
+    integrity: script.integrity,
+    text: script.text,
+    fetched: undefined,
+  }));
 }
 
-function inline(script: HTMLScriptElement): ConfigBlock {
-  return { format: "json", source: "the page's config block", text: script.text };
+function inline({ text }: Captured): ConfigBlock {
+  return { format: "json", source: "the page's config block", text };
 }
 
-async function fetched(script: HTMLScriptElement): Promise<ConfigBlock> {
-  const url = script.src;
-  const text = decode(url, await fetchCapped(url, script.integrity));
-  return { format: new URL(url).pathname.endsWith(".toml") ? "toml" : "json", source: `\`${url}\``, text };
+async function fetched(block: Captured): Promise<ConfigBlock> {
+  try {
+    return await (block.fetched ??= fetchBlock(block));
+  } catch (error) {
+    block.fetched = undefined;
+    throw error;
+  }
+}
+
+async function fetchBlock({ src, integrity }: Captured): Promise<ConfigBlock> {
+  const text = decode(src, await fetchCapped(src, integrity));
+  return { format: new URL(src).pathname.endsWith(".toml") ? "toml" : "json", source: `\`${src}\``, text };
 }
 
 async function fetchCapped(url: string, integrity: string): Promise<Uint8Array> {

@@ -9,8 +9,8 @@
  * for nothing, puts them in place. What becomes of names and modules in between is Python's concern.
  */
 
-import type { Config, Progress, Release, Warning } from "../public/api.js";
-import { type ConfigBlock, readConfigBlocks } from "./config_blocks.js";
+import type { Progress, Release, Warning } from "../public/api.js";
+import { type ConfigBlock, type Place, readConfigBlocks } from "./config_blocks.js";
 import { toWebImportError } from "./errors.js";
 import { dispatch } from "./events.js";
 import { type FileTree, ReleaseMount } from "./mount.js";
@@ -28,20 +28,21 @@ export class Host {
   readonly #prepared = new Map<number, (FileTree & { path: string }) | null>();
   readonly #mounts = new Map<string, ReleaseMount>();
   readonly #releases = new Map<string, Release>();
-  #config: Config | undefined;
-  #blocks: Promise<ConfigBlock[]> | undefined;
+  readonly #place: Place;
+  #config: string | undefined;
 
-  /** `unload` asks Python to unload a release, by its digest. */
-  constructor(client: Client, FS: FileSystem, unload: (sha256: string) => void) {
+  /** `place`: where the page's config blocks count. `unload` asks Python to unload a release, by its digest. */
+  constructor(client: Client, FS: FileSystem, place: Place, unload: (sha256: string) => void) {
     this.#client = client;
     this.#FS = FS;
+    this.#place = place;
     this.#unload = unload;
-    // Now, not at the first load: what a notebook prints later may hold such a block, too.
-    this.#readBlocks().catch(() => {});
+    // The first load finds them fetched; a failure is reported there, after another try.
+    readConfigBlocks(place).catch(() => {});
   }
 
-  /** What `attach` was given; it goes over the page's blocks, key by key. */
-  setPageConfig(config: Config): void {
+  /** What `attach` was given, as JSON; it goes over the page's blocks, key by key. */
+  setPageConfig(config: string): void {
     this.#config = config;
   }
 
@@ -113,12 +114,12 @@ export class Host {
   async pageConfig(): Promise<string> {
     let blocks: ConfigBlock[];
     try {
-      blocks = [...(await (this.#blocks ?? this.#readBlocks()))];
+      blocks = await readConfigBlocks(this.#place);
     } catch (error) {
       throw toWebImportError(error);
     }
     if (this.#config !== undefined) {
-      blocks.push({ format: "json", source: "the config given to attach()", text: JSON.stringify(this.#config) });
+      blocks.push({ format: "json", source: "the config given to attach()", text: this.#config });
     }
     return JSON.stringify(blocks);
   }
@@ -149,16 +150,6 @@ export class Host {
   #progress(json: string, onProgress: ((json: string) => void) | null): void {
     dispatch("progress", JSON.parse(json) as Progress);
     onProgress?.(json);
-  }
-
-  #readBlocks(): Promise<ConfigBlock[]> {
-    const blocks = readConfigBlocks();
-    this.#blocks = blocks;
-    // The next load tries again.
-    blocks.catch(() => {
-      this.#blocks = undefined;
-    });
-    return blocks;
   }
 }
 

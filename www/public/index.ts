@@ -18,7 +18,7 @@
 
 import { events as sharedEvents } from "../internal/events.js";
 import { Host } from "../internal/host.js";
-import { loadRequest } from "../internal/options.js";
+import { configText, loadRequest } from "../internal/options.js";
 import type { Pyodide } from "../internal/pyodide.js";
 import { awaitBridge, callBridge, installPackage, otherVersion } from "../internal/python.js";
 import { VERSION } from "../internal/version.js";
@@ -45,13 +45,14 @@ export const events: Events = sharedEvents;
  *
  * @param pyodide what `loadPyodide()` resolved to
  * @param config goes over the page's `<script type="application/webimport+json">` blocks, key by key
- * @throws {WebImportError} `host.version`: another version of webimport is there; `host.insecure_context`:
- *   neither https nor localhost; `host.csp`: WebAssembly is not allowed; `fetch.*` and `verify.digest`:
- *   `webimport.wasm` is not beside this script, or from another build
+ * @throws {WebImportError} `config.invalid`: a key of the config is undefined; `host.version`: another version of
+ *   webimport is there; `host.insecure_context`: neither https nor localhost; `host.csp`: WebAssembly is not
+ *   allowed; `fetch.*` and `verify.digest`: `webimport.wasm` is not beside this script, or from another build
  */
 export function attach(pyodide: object, config?: Config): Promise<Attached>;
 export async function attach(target: object, config?: Config | null, wheel?: { wasm: Uint8Array } | null): Promise<Attached> {
   const pyodide = target as Pyodide;
+  const text = config ? configText(config) : undefined;
   let attaching = hosts.get(pyodide);
   if (attaching === undefined) {
     attaching = start(pyodide, wheel?.wasm);
@@ -59,7 +60,7 @@ export async function attach(target: object, config?: Config | null, wheel?: { w
     attaching.catch(() => hosts.delete(pyodide));
   }
   const host = await attaching;
-  if (config) host.setPageConfig(config);
+  if (text !== undefined) host.setPageConfig(text);
   current = attached(pyodide, host);
   return current;
 }
@@ -96,6 +97,9 @@ export const cache: Cache = Object.freeze({
   verify: async () => last().cache.verify(),
 });
 
+/** The wheel has no other way to be imported than as a Blob; another Pyodide may find it as the global. */
+const FROM_WHEEL = import.meta.url.startsWith("blob:");
+
 const hosts = new WeakMap<Pyodide, Promise<Host>>();
 let current: Attached | undefined;
 
@@ -110,7 +114,8 @@ async function start(pyodide: Pyodide, wasm?: Uint8Array): Promise<Host> {
   // Another copy of this module, such as the wheel's, may have been faster, also while this one starts.
   const client = pyodide._webimport ? undefined : await startClient(wasm);
   const unload = (sha256: string) => void callBridge(pyodide, "unload", sha256);
-  const host = pyodide._webimport ?? new Host(client as Client, pyodide.FS, unload);
+  const place = wasm || FROM_WHEEL ? "head" : "document";
+  const host = pyodide._webimport ?? new Host(client as Client, pyodide.FS, place, unload);
   if (host.version !== VERSION) throw otherVersion("the attached webimport.js");
   pyodide._webimport = host;
   installPackage(pyodide);
@@ -127,7 +132,7 @@ function attached(pyodide: Pyodide, host: Host): Attached {
       }
       return release;
     },
-    configure: (config: Config) => void callBridge(pyodide, "configure", JSON.stringify(config)),
+    configure: (config: Config) => void callBridge(pyodide, "configure", configText(config)),
     freeze: () => callBridge(pyodide, "freeze") as string,
     cache: Object.freeze({
       info: async () => JSON.parse(await host.cacheInfo()),

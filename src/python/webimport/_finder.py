@@ -72,6 +72,15 @@ def contains(root: str, path: str) -> bool:
     return path == root or path.startswith(root + "/")
 
 
+def portions(path: Iterable[str] | None) -> list[str]:
+    """The folders of a package's ``__path__``."""
+    try:
+        return list(path or [])
+    except KeyError:
+        # A nested namespace package asks its parent, which has left sys.modules.
+        return []
+
+
 def register(path: str, names: Iterable[str], first: Iterable[str] = ()) -> None:
     """Serves the release at `path`: those of its names that are in `first` before all else, the others after."""
     taken = frozenset(names).intersection(first)

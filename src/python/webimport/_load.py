@@ -1,7 +1,9 @@
-"""Loads a release: config, request, collisions, mount, path entry. Decides nothing about trust.
+"""Loads a release: config, request, collisions, mount, path entries. Decides nothing about trust.
 
-Everything up to the mount may wait, and other loads run meanwhile. From the check for collisions on nothing
-waits, so that a load is in place whole or not at all.
+Everything up to the answer of the host may wait, and other loads run meanwhile. From the check for collisions
+on nothing waits, and until the release is in place none of the caller's code runs. Then the caller is told:
+warnings, the last progress. Whatever is raised by then, be it a warning that a filter makes an error or a
+KeyboardInterrupt in a callback, takes the release away again: a call that raises has loaded nothing.
 """
 
 from __future__ import annotations
@@ -11,12 +13,12 @@ import itertools
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from . import _compat, _config, _finder
 from ._errors import ConfigError, HostError, ResolveError, WebImportError, WebImportWarning
-from ._occupied import found_owner, is_found_in, occupied_names
+from ._occupied import found_owner, is_found_in, occupied_names, taken_below
 from ._progress import Progress, Reporter
 from ._release import Release, loaded, remove_traces
 
@@ -30,7 +32,7 @@ async def load_release(
     version: str | None = None,
     sha256: str | None = None,
     modules: Iterable[str] | None = None,
-    allow_shadow: Iterable[str] = (),
+    allow_shadow: Iterable[str] | None = (),
     offline: str | None = None,
     progress: Callable[[Progress], object] | bool | None = None,
     trust: str | None = None,
@@ -43,31 +45,34 @@ async def load_release(
 
     - ``root``: the repository's root pin, ``sha256:<hex>``
     - ``version``, ``sha256``: pin the release; the digest is that of ``release.json``
-    - ``modules``: refuses a release without these modules
-    - ``allow_shadow``: import names that the release may take over from what else has them; its folder then
-      goes to the front of ``sys.path`` instead of the end. A module that is imported already, or built into
-      the interpreter, is not replaced; a `WebImportWarning` says so
+    - ``modules``: refuses a release without these top-level import names
+    - ``allow_shadow``: import names that the release may take over from what else has them, dotted ones for
+      parts of a namespace package; these names, and no others of the release, are then looked for in it
+      first. What is imported already, or built into the interpreter, is not replaced, and neither is a
+      package by a namespace package; a `WebImportWarning` says so
     - ``offline``: ``"only"`` makes no request; ``"stale"`` makes none either, and takes metadata that was
       verified before although it has expired
-    - ``progress``: called with a `Progress`; True prints lines
+    - ``progress``: called with a `Progress`; True prints lines. An ``Exception`` in it is warned about and
+      ends the calls, not the load
     - ``trust``: ``"first-use"`` trusts the root that the server shows the first time, and keeps to it
 
     Loading what is loaded gives the same `Release` again.
 
     Raises `WebImportError`, by stage: `ConfigError`, `TrustError`, `VerifyError`, `FetchError`,
-    `ResolveError`, `StoreError`, `HostError`. Nothing is loaded then.
+    `ResolveError`, `StoreError`, `HostError`; and `WebImportWarning` where a filter makes warnings errors.
+    This call has loaded nothing then.
     """
-    allowed = _names(allow_shadow, "allow_shadow")
-    options = {
-        "root": root,
-        "version": version,
-        "sha256": sha256,
-        "modules": None if modules is None else sorted(_names(modules, "modules")),
-        "allow_shadow": sorted(allowed),
-        "offline": offline,
-        "trust": trust,
-    }
     try:
+        allowed = _names(() if allow_shadow is None else allow_shadow, "allow_shadow")
+        options = {
+            "root": _text(root, "root"),
+            "version": _text(version, "version"),
+            "sha256": _text(sha256, "sha256"),
+            "modules": None if modules is None else sorted(_names(modules, "modules")),
+            "allow_shadow": sorted(allowed),
+            "offline": _text(offline, "offline"),
+            "trust": _text(trust, "trust"),
+        }
         host = await _compat.host()
         reporter = Reporter(host, progress)
         return await _load(host, str(url), options, allowed, reporter)
@@ -113,6 +118,10 @@ async def _load(
         before = set(loaded)
         try:
             description = json.loads(await host.load(ticket, _request(url, options), reporter))
+            reporter.raise_kept()
+            if description["sha256"] not in loaded and not description["already"]:
+                reporter.enter("mount")
+            # Now: the callback may have loaded and unloaded something.
             there = loaded.get(description["sha256"])
             if there is not None:
                 return there
@@ -144,22 +153,25 @@ def _place(
     host: _compat.Host, ticket: int, release: Release, allowed: frozenset[str], reporter: Reporter
 ) -> Release:
     """Everything that happens at once: other loads may have finished before, none can in between."""
+    # Finders remember their folders by the second; a file of the notebook may be younger.
+    importlib.invalidate_caches()
     _refuse_collisions(release, allowed)
-    reporter.enter("mount")
     host.mount(ticket)
     try:
-        _finder.register(release.path, release.modules)
-        sys.path.insert(0 if allowed.intersection(release.modules) else len(sys.path), release.path)
-        importlib.invalidate_caches()
-        _check_found(release, allowed)
+        below = _refuse_collisions_below(release, allowed)
+        _finder.register(release.path, release.modules, _first(release, allowed))
+        _check_found(release, allowed, below)
+        loaded[release.sha256] = release
+        host.announce("loaded", release.to_json())
+        _warn(host, release)
+        reporter.enter("done")
     except BaseException:
-        remove_traces(release.path, set())
-        host.unmount(release.path)
+        if release.loaded:
+            release.unload()
+        elif release.sha256 not in loaded:
+            remove_traces(release.path, set())
+            host.unmount(release.path)
         raise
-    loaded[release.sha256] = release
-    host.announce("loaded", release.to_json())
-    _warn(host, release)
-    reporter.enter("done")
     return release
 
 
@@ -171,7 +183,34 @@ def _refuse_collisions(release: Release, allowed: frozenset[str]) -> None:
             raise _shadow_error(release, name, owner)
 
 
-def _check_found(release: Release, allowed: frozenset[str]) -> None:
+def _refuse_collisions_below(release: Release, allowed: frozenset[str]) -> list[tuple[str, str]]:
+    """Looks into the namespace packages that the release shares. Returns what is taken there and allowed."""
+    below = []
+    for namespace in release.namespaces:
+        for name, owner in taken_below(namespace, release.path):
+            if allowed.isdisjoint(_lineage(name)):
+                raise _shadow_error(release, name, owner)
+            below.append((name, owner))
+    return below
+
+
+def _first(release: Release, allowed: frozenset[str]) -> set[str]:
+    """The top-level names that are looked for in the release first.
+
+    A namespace package goes there whole, for one name in it: all its other names are the release's alone.
+    """
+    tops = {name.partition(".")[0] for name in allowed}
+    return tops.intersection(release.namespaces) | allowed.intersection(release.modules)
+
+
+def _lineage(name: str) -> Iterator[str]:
+    """``a.b.c``, ``a.b``, ``a``."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
+
+
+def _check_found(release: Release, allowed: frozenset[str], below: list[tuple[str, str]]) -> None:
     """Makes sure that what will be imported under the release's names is the release's."""
     for name in release.modules:
         if is_found_in(name, release.path):
@@ -179,11 +218,18 @@ def _check_found(release: Release, allowed: frozenset[str]) -> None:
         owner = found_owner(name, shareable=False)
         if name not in allowed:
             raise _shadow_error(release, name, owner or "nobody: the release has no such module")
-        release.add_warning(
-            "resolve.shadow",
-            f"`{name}` is still imported from {owner}, not from `{release.name}`",
-            "a module that is built in or imported already is not replaced; load the release before that",
-        )
+        _note_unreplaced(release, name, owner)
+    for name, owner in below:
+        if not is_found_in(name, release.path):
+            _note_unreplaced(release, name, owner)
+
+
+def _note_unreplaced(release: Release, name: str, owner: str | None) -> None:
+    release.add_warning(
+        "resolve.shadow",
+        f"`{name}` is still imported from {owner}, not from `{release.name}`",
+        "a module that is built in or imported already is not replaced; load the release before that",
+    )
 
 
 def _shadow_error(release: Release, name: str, owner: str) -> ResolveError:
@@ -204,11 +250,22 @@ def _warn(host: _compat.Host, release: Release) -> None:
 
 
 def _names(value: Iterable[str], option: str) -> frozenset[str]:
-    names = [value] if isinstance(value, str) else list(value)
-    if isinstance(value, str) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(
-            f"`{option}`: expected a list of names, got {value!r}",
-            code="config.invalid",
-            hint=f'write {option}=["name"]',
-        )
-    return frozenset(names)
+    if not isinstance(value, str) and isinstance(value, Iterable):
+        names = list(value)
+        if all(isinstance(name, str) for name in names):
+            return frozenset(names)
+    raise ConfigError(
+        f"`{option}`: expected a list of names, got {value!r}",
+        code="config.invalid",
+        hint=f'write {option}=["name"]',
+    )
+
+
+def _text(value: str | None, option: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise ConfigError(
+        f"`{option}`: expected text, got {value!r}",
+        code="config.invalid",
+        hint=f'write {option}="…"',
+    )

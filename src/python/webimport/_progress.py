@@ -30,18 +30,32 @@ class _Announcer(Protocol):
 
 
 class Reporter:
-    """Hands progress to the caller's callback. A callback that raises is warned about and left alone."""
+    """Hands progress to the caller's callback, which is not called again after it raised.
+
+    An ``Exception`` of it is warned about. Anything else goes on to the caller of the load, as does that
+    warning where a filter makes it an error: at once from `enter`, by `raise_kept` from a call of the host's,
+    through which no Python exception gets.
+    """
 
     def __init__(self, host: _Announcer, progress: Callable[[Progress], object] | bool | None) -> None:
         self._host = host
         self._callback = Printer() if progress is True else progress or None
         self._last: Progress | None = None
+        self._kept: BaseException | None = None
 
     def __call__(self, text: str) -> None:
         """Takes progress as the host gives it."""
         record = json.loads(text)
         self._last = Progress(*(record[key] for key in _KEYS))
-        self._tell(self._last)
+        try:
+            self._tell(self._last)
+        except BaseException as error:
+            self._kept = error
+
+    def raise_kept(self) -> None:
+        """Raises what the callback raised while the host was at work."""
+        if self._kept is not None:
+            raise self._kept
 
     def enter(self, phase: str) -> None:
         """Goes on to a phase, unless nothing was told or that phase was told already."""
@@ -54,10 +68,11 @@ class Reporter:
     def _tell(self, progress: Progress) -> None:
         if self._callback is None:
             return
+        callback, self._callback = self._callback, None
         try:
-            self._callback(progress)
+            callback(progress)
+            self._callback = callback
         except Exception as error:
-            self._callback = None
             message = f"the progress callback is not called again: it raised {error!r}"
             warnings.warn(message, WebImportWarning, stacklevel=3)
 

@@ -201,8 +201,8 @@ def _is_inside(path: str, module: object) -> bool:
     if isinstance(file, str):
         return _finder.contains(path, file)
     # A namespace package; its path follows sys.path when it is looked at.
-    portions = list(attributes.get("__path__") or [])
-    return bool(portions) and all(_finder.contains(path, portion) for portion in portions)
+    folders = _finder.portions(attributes.get("__path__"))
+    return bool(folders) and all(_finder.contains(path, folder) for folder in folders)
 
 
 def _escape(text: str) -> str:
