@@ -234,14 +234,12 @@ for phase in ("objects", "mount", "done"):
       const result = await cell(
         pyodide,
         `
-result = []
-for text in ("a = " + "[" * 30000, ".".join("a" * 2000) + " = 1"):
-    with open("webimport.toml", "w") as file: file.write(text)
-    try: await loadRelease("${REPOSITORY}/solo@1.0")
-    except webimport.ConfigError as error: result.append(error.code)
+with open("webimport.toml", "w") as file: file.write("a = " + "[" * 30000)
+try: await loadRelease("${REPOSITORY}/solo@1.0")
+except webimport.ConfigError as error: result = error.code
 os.remove("webimport.toml")`,
       );
-      assert.deepEqual(result, ["config.invalid", "config.invalid"]);
+      assert.equal(result, "config.invalid");
     });
 
     await context.test("namespace packages are shared, other names are not", async () => {

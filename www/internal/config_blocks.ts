@@ -47,9 +47,11 @@ export async function readConfigBlocks(place: Place): Promise<ConfigBlock[]> {
 
 async function capture(): Promise<Captured[]> {
   if (typeof document === "undefined") return [];
-  if (document.readyState === "loading") {
-    await new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve, { once: true }));
-  }
+  if (document.readyState !== "loading") return current();
+  return new Promise((resolve) => document.addEventListener("DOMContentLoaded", () => resolve(current()), { once: true }));
+}
+
+function current(): Captured[] {
   return Array.from(document.querySelectorAll<HTMLScriptElement>(SELECTOR), (script) => ({
     place: document.head.contains(script) ? "head" : "body",
     src: script.src,

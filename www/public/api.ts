@@ -42,7 +42,7 @@ export interface LoadOptions {
   sha256?: string;
   /** Refuses a release without these modules. */
   modules?: readonly string[];
-  /** Import names that the release may take over from what else has them. */
+  /** Import names, dotted ones in namespace packages, that the release may take over from what else has them. */
   allowShadow?: readonly string[];
   /** `"only"`: no request. `"stale"`: none either, and verified metadata is taken although it has expired. */
   offline?: "only" | "stale";

@@ -20,7 +20,10 @@ impl Counts {
 
     /// Adds what a line of output says, if it is a summary.
     pub(crate) fn read(&mut self, line: &str) {
-        if let Some(found) = libtest(line).or_else(|| pytest(line)) {
+        if let Some(found) = libtest(line)
+            .or_else(|| pytest(line))
+            .or_else(|| node(line))
+        {
             self.add(found);
         }
     }
@@ -47,6 +50,20 @@ fn libtest(line: &str) -> Option<Counts> {
             Some((number, "ignored")) => counts.skipped = number,
             _ => {}
         }
+    }
+    Some(counts)
+}
+
+/// `ℹ pass 76`, a line for each count, as Node's test runner prints it.
+fn node(line: &str) -> Option<Counts> {
+    let (word, number) = line.trim().strip_prefix("ℹ ")?.split_once(' ')?;
+    let number = number.parse().ok()?;
+    let mut counts = Counts::default();
+    match word {
+        "pass" => counts.passed = number,
+        "fail" | "cancelled" => counts.failed = number,
+        "skipped" | "todo" => counts.skipped = number,
+        _ => return None,
     }
     Some(counts)
 }
@@ -84,6 +101,26 @@ mod tests {
         let mut counts = Counts::default();
         counts.read(line);
         counts
+    }
+
+    #[test]
+    fn reads_the_summary_of_node() {
+        let mut counts = Counts::default();
+        for line in [
+            "ℹ tests 9",
+            "ℹ pass 6",
+            "ℹ fail 2",
+            "ℹ skipped 1",
+            "ℹ duration_ms 12.5",
+        ] {
+            counts.read(line);
+        }
+        let expected = Counts {
+            passed: 6,
+            failed: 2,
+            skipped: 1,
+        };
+        assert_eq!(counts, expected);
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Suite {
             ],
             Self::Core => &[],
             Self::Cli => &[Part::Npm, Part::Venv],
-            Self::Python => &[Part::Venv],
+            Self::Python => &[Part::Venv, Part::Npm],
             Self::Wasm => &[
                 Part::WasmTarget,
                 Part::WasmTools,
@@ -213,19 +213,21 @@ fn python(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
             .env("PYTHONPATH", rooms.at("src/python")),
         counts,
     )?;
+    // The mount and the package in real Pyodide.
+    let folder = rooms.at("tests/python");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .with_context(|| format!("cannot read `{}`", folder.display()))?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.to_string_lossy().ends_with(".test.mjs"))
+        .collect();
+    files.sort();
     run(
         process::command(rooms, "node")
             .args(["--test", "--test-reporter=spec"])
-            .args(NODE_TESTS),
+            .args(files),
         counts,
     )
 }
-
-/// The mount and the package in real Pyodide, under Node.
-const NODE_TESTS: [&str; 2] = [
-    "tests/python/mount.test.mjs",
-    "tests/python/package.test.mjs",
-];
 
 fn wasm(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
     let browsers = Browsers::find(rooms)?;
