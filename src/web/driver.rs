@@ -316,7 +316,17 @@ impl Load<'_> {
         let offline = !matches!(standing, Standing::Current);
         self.name(&target);
         self.progress("manifest", 0, target.length, 0, 0, offline);
-        let manifest = self.manifest(&target, offline).await?;
+        let manifest = match (self.manifest(&target, offline).await, standing) {
+            (Ok(manifest), _) => manifest,
+            // Nobody asked to be offline: what is wrong is that the server was not reached.
+            (
+                Err(Error::Resolve(ResolveError::Offline { .. })),
+                Standing::Fallback(unreachable),
+            ) => {
+                return Err(unreachable.into());
+            }
+            (Err(error), _) => return Err(error),
+        };
         let trust = TrustDescription {
             how: "chain",
             root: format!("sha256:{}", refreshed.pin),

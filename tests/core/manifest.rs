@@ -620,6 +620,9 @@ fn rejects_import_names_that_something_else_has() {
         "`mylib` claims the import name `single`, which belongs to the Pyodide package `single`"
     );
     assert!(error.hint().contains("allow_shadow=[\"single\"]"));
+    let loaded = occupied(&[("single", "the release `other` 1.0")]);
+    let error = manifest.check_shadowing(&loaded, &[]).unwrap_err();
+    assert!(error.hint().starts_with("unload that release first"));
     manifest
         .check_shadowing(&taken, &["single".into()])
         .unwrap();

@@ -68,7 +68,7 @@ function makeCard(release, network, cache) {
       ["Good until", trust.expires ? date(trust.expires) : "no limit: the pin names the bytes"],
       ["Compiled for", release.bytecode ?? "no: runs from source"],
       ["Kept in", storage === "memory" ? "memory, until this page closes" : "IndexedDB"],
-      ["Offline", offline ? "yes, nothing was asked of the network" : "no"],
+      ["Offline", offline ? (network.requests > 0 ? "yes, the server did not answer" : "yes, nothing was asked of the network") : "no"],
     ]),
   );
   for (const warning of warnings) {

@@ -52,6 +52,11 @@ export const events: Events = sharedEvents;
 export function attach(pyodide: object, config?: Config): Promise<Attached>;
 export async function attach(target: object, config?: Config | null, wheel?: { wasm: Uint8Array } | null): Promise<Attached> {
   const pyodide = target as Pyodide;
+  if (typeof pyodide?.runPython !== "function") {
+    throw new WebImportError("host.pyodide", "`attach` expects a Pyodide", {
+      hint: "pass what `await loadPyodide()` gives; is the `await` missing?",
+    });
+  }
   const text = config ? configText(config) : undefined;
   let attaching = hosts.get(pyodide);
   if (attaching === undefined) {

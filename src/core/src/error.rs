@@ -367,7 +367,8 @@ impl Coded for FetchError {
         match self {
             Self::Network { .. } => {
                 "check the connection and the URL; from a browser the server must also send \
-                 `access-control-allow-origin`"
+                 `access-control-allow-origin`, and the page's Content-Security-Policy must allow the \
+                 server in `connect-src`"
             }
             Self::Status { .. } | Self::Timeout { .. } | Self::Truncated { .. } => {
                 "try again later, or add a mirror to the config"
@@ -504,6 +505,10 @@ impl Coded for ResolveError {
             }
             Self::NotPinned { name } => {
                 format!("load it with an unfrozen config and paste what `webimport.freeze()` says of `{name}`")
+            }
+            Self::Shadow { owner, .. } if owner.starts_with("the release ") => {
+                "unload that release first (`unload()` of what `loadRelease` returned for it), then load this one"
+                    .into()
             }
             Self::Shadow { module, .. } => {
                 format!("pass allow_shadow=[\"{module}\"] if this release may provide it")

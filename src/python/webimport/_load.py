@@ -124,6 +124,7 @@ async def _load(
             # Now: the callback may have loaded and unloaded something.
             there = loaded.get(description["sha256"])
             if there is not None:
+                reporter.enter("done")
                 return there
             if not description["already"]:
                 return _place(host, ticket, Release(description), allowed, reporter)
@@ -228,15 +229,19 @@ def _note_unreplaced(release: Release, name: str, owner: str | None) -> None:
     release.add_warning(
         "resolve.shadow",
         f"`{name}` is still imported from {owner}, not from `{release.name}`",
-        "a module that is built in or imported already is not replaced; load the release before that",
+        "a module that is built in or imported already is not replaced; unload the release that has it, or restart "
+        "Python, and load this one first",
     )
 
 
 def _shadow_error(release: Release, name: str, owner: str) -> ResolveError:
+    hint = f'pass allow_shadow=["{name}"] if this release may provide it'
+    if owner.startswith("the release "):
+        hint = "unload that release first (`unload()` of what `loadRelease` returned for it), then load this one"
     return ResolveError(
         f"`{release.name}` claims the import name `{name}`, which belongs to {owner}",
         code="resolve.shadow",
-        hint=f'pass allow_shadow=["{name}"] if this release may provide it',
+        hint=hint,
         name=name,
     )
 
