@@ -399,6 +399,14 @@ with open(site.getsitepackages()[0] + "/webimport/__init__.py", "w") as file: fi
       assert.match(error.message, /0\.0\.9/);
     });
 
+    await context.test("what is no Pyodide", async () => {
+      const webimport = await importBundle();
+      for (const other of [undefined, null, {}, Promise.resolve({}), "pyodide"]) {
+        const error = await rejection(webimport.attach(other));
+        assert.deepEqual([error.code, error.hint.includes("await loadPyodide()")], ["host.pyodide", true]);
+      }
+    });
+
     await context.test("calls before attach", async () => {
       const webimport = await importBundle();
       assert.equal((await rejection(webimport.loadRelease("x"))).code, "host.not_attached");
