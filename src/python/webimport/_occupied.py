@@ -111,7 +111,7 @@ def _provided(name: str, folders: Iterable[str]) -> Iterator[ModuleSpec]:
         specs = [_find(name)]
     else:
         finders = [pkgutil.get_importer(folder) for folder in folders]
-        specs = [finder.find_spec(name) for finder in finders if hasattr(finder, "find_spec")]
+        specs = [finder.find_spec(name) for finder in finders if finder is not None and hasattr(finder, "find_spec")]
     yield from (spec for spec in specs if spec is not None)
 
 

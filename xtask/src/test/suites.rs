@@ -153,6 +153,15 @@ fn checks(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
             "sources",
         ]),
     )?;
+    check(
+        "mypy",
+        process::command(rooms, rooms.venv_bin("python"))
+            .args(["-m", "mypy", "--config-file"])
+            .arg(rooms.at("src/python/pyproject.toml"))
+            .arg("--cache-dir")
+            .arg(rooms.tools().join("mypy"))
+            .arg(rooms.at("src/python/webimport")),
+    )?;
     advisories(rooms, counts)?;
     if let Err(error) = build::site(rooms) {
         note(&format!("error: {error:#}"));
