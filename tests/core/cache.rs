@@ -5,7 +5,9 @@ use webimport_core::metadata::RoleKind;
 use webimport_core::trust::Expiry;
 use webimport_core::workflow::CachedMetadata;
 
-use crate::simulator::{Client, NOW, ROLES, Simulator, assert_refused, seed};
+use crate::simulator::{
+    Client, Delegation, NOW, ROLES, Simulator, assert_refused, describe, seed, whole_chain,
+};
 
 /// The cached copy of a role.
 fn cached(client: &mut Client, kind: RoleKind) -> &mut Vec<u8> {
@@ -14,7 +16,7 @@ fn cached(client: &mut Client, kind: RoleKind) -> &mut Vec<u8> {
         RoleKind::Root => cached.roots.last_mut(),
         RoleKind::Timestamp => cached.timestamp.as_mut(),
         RoleKind::Snapshot => cached.snapshot.as_mut(),
-        RoleKind::Targets => cached.targets.as_mut(),
+        RoleKind::Targets => cached.targets.get_mut("targets"),
     }
     .unwrap()
 }
@@ -73,9 +75,9 @@ fn damaged_metadata_is_fetched_again() {
             *cached(&mut client, kind) = bad.clone();
             let refreshed = client.refresh(&simulator).unwrap();
             assert!(client.requests.contains(&file.to_owned()), "{file}");
-            assert!(refreshed.metadata == whole, "as before the damage");
+            assert!(refreshed.verified() == &whole, "as before the damage");
             // A damaged timestamp is only found out by the root, and replaced like an old one.
-            assert!(refreshed.changed, "{}", String::from_utf8_lossy(&bad));
+            assert!(refreshed.changed(), "{}", String::from_utf8_lossy(&bad));
         }
     }
 }
@@ -158,7 +160,7 @@ fn missing_parts_are_fetched() {
     let without = |change: fn(&mut CachedMetadata)| {
         let mut client = warm.clone();
         change(&mut client.cached);
-        assert!(client.refresh(&simulator).unwrap().changed);
+        assert!(client.refresh(&simulator).unwrap().changed());
         assert_eq!(client.cached, warm.cached);
         client.requests
     };
@@ -171,7 +173,7 @@ fn missing_parts_are_fetched() {
         ["2.root.json", "timestamp.json", "1.snapshot.json"]
     );
     assert_eq!(
-        without(|cached| cached.targets = None),
+        without(|cached| cached.targets.clear()),
         ["2.root.json", "timestamp.json", "1.targets.json"]
     );
     assert_eq!(
@@ -200,8 +202,13 @@ fn timestamp_signed_by_a_revoked_key_is_no_reference() {
             result.unwrap();
             assert_eq!(
                 client.requests,
-                ["2.root.json", "3.root.json", "timestamp.json"],
-                "the snapshot and the targets still serve"
+                [
+                    "2.root.json",
+                    "3.root.json",
+                    "timestamp.json",
+                    "1.snapshot.json"
+                ],
+                "the snapshot is forgotten with it (TUF 5.3.11), the targets still serve"
             );
         } else {
             assert_refused(result, "verify.rollback", "timestamp.json");
@@ -248,28 +255,157 @@ fn cached_roots_beyond_a_damaged_one_are_walked_again() {
     assert_eq!(client.cached, whole);
 }
 
-#[test]
-fn of_a_refused_refresh_only_newer_roots_are_kept() {
-    // Each step of an update fails once; the next refresh starts from the same cache and gets through.
-    for kind in ROLES {
-        let mut simulator = Simulator::new();
-        let mut client = Client::warm(&simulator);
-        let before = client.cached.clone();
-        simulator.publish(RoleKind::Root);
-        simulator.publish(RoleKind::Targets);
-        simulator.file(kind)[0] ^= 1;
-        client.refresh(&simulator).unwrap_err();
-        let mut kept = client.cached.clone();
-        // Verified before the failure, unless the root itself was what failed.
-        let rotated = kept.roots.len() - before.roots.len();
-        assert_eq!(rotated, usize::from(kind != RoleKind::Root));
-        kept.roots.truncate(before.roots.len());
-        assert!(kept == before);
-        simulator.file(kind)[0] ^= 1;
-        assert!(client.refresh(&simulator).unwrap().changed);
-        assert_eq!(client.cached.roots.len(), 2);
-        assert_eq!(client.now, NOW);
+/// All five kinds of role, in the order in which a refresh and a search for a target verify them.
+const ORDER: [&str; 5] = ["root", "timestamp", "snapshot", "targets", "a"];
+
+/// What is kept of `old` and `new` when the first `verified` of [`ORDER`] were verified anew, and not all.
+fn kept(old: &CachedMetadata, new: &CachedMetadata, verified: usize) -> CachedMetadata {
+    let mut kept = old.clone();
+    if ORDER[..verified].contains(&"timestamp") {
+        kept.whole = Some(whole_chain(old));
     }
+    if ORDER[..verified].contains(&"snapshot") {
+        // Its version is not the one that is named now.
+        kept.targets.remove("a");
+    }
+    for role in &ORDER[..verified] {
+        match *role {
+            "root" => kept.roots.clone_from(&new.roots),
+            "timestamp" => kept.timestamp.clone_from(&new.timestamp),
+            "snapshot" => kept.snapshot.clone_from(&new.snapshot),
+            role => drop(kept.targets.insert(role.into(), new.targets[role].clone())),
+        }
+    }
+    kept
+}
+
+/// A client that has version 1 of everything and the delegated role `a`, and a server with the next one.
+fn one_version_behind() -> (Client, Simulator) {
+    let mut simulator = Simulator::new();
+    simulator.delegate("targets", Delegation::to("a"));
+    simulator.add_target("a", "mylib/2.0/x", b"x");
+    simulator.rewrite_targets();
+    let mut client = Client::new(&simulator);
+    client.find(&simulator, "mylib/2.0/x").unwrap().unwrap();
+    simulator.publish(RoleKind::Root);
+    for role in ["timestamp", "snapshot", "targets", "a"] {
+        simulator.common_of(role).version = 2;
+    }
+    simulator.rewrite_targets();
+    (client, simulator)
+}
+
+#[test]
+fn a_refresh_that_fails_keeps_exactly_what_was_verified_before_the_failure() {
+    // TUF 5.3.8, 5.4.5, 5.5.7, 5.6.6.
+    let (client, simulator) = one_version_behind();
+    let old = client.cached.clone();
+    let mut updated = client.clone();
+    updated.find(&simulator, "mylib/2.0/x").unwrap().unwrap();
+    let new = updated.cached;
+    for (index, role) in ORDER.into_iter().enumerate() {
+        for missing in [false, true] {
+            let mut broken = simulator.clone();
+            let path = broken.path_of(role);
+            if missing && role == "root" {
+                // That is the end of the chain of roots, and no failure.
+                continue;
+            }
+            if missing {
+                broken.files.remove(&path);
+            } else {
+                broken.file_of(role)[0] ^= 1;
+            }
+            let mut client = client.clone();
+            client.find(&broken, "mylib/2.0/x").unwrap_err();
+            assert_eq!(client.cached, kept(&old, &new, index), "{role}");
+            // The honest server is asked for the rest, and for nothing twice.
+            client.find(&simulator, "mylib/2.0/x").unwrap().unwrap();
+            assert_eq!(client.cached, new, "{role}");
+            let all = [
+                "timestamp.json",
+                "2.snapshot.json",
+                "2.targets.json",
+                "2.a.json",
+            ];
+            let rest = match index {
+                0 => [&["2.root.json", "3.root.json"], &all[..]].concat(),
+                // Whether the timestamp is new is only known from itself.
+                _ => [&["3.root.json", "timestamp.json"], &all[1.max(index - 1)..]].concat(),
+            };
+            assert_eq!(client.requests, rest, "{role}");
+        }
+    }
+}
+
+#[test]
+fn of_a_role_that_has_expired_only_a_root_is_kept() {
+    let (client, simulator) = one_version_behind();
+    let old = client.cached.clone();
+    for (index, role) in ORDER.into_iter().enumerate() {
+        let mut simulator = simulator.clone();
+        simulator.common_of(role).expires = NOW;
+        simulator.rewrite_any(role);
+        let mut client = client.clone();
+        assert_refused(
+            client.find(&simulator, "mylib/2.0/x"),
+            "verify.expired",
+            role,
+        );
+        let mut new = client.cached.clone();
+        // TUF 5.3.8 comes before 5.3.10; a role below the root is stored after its expiry was looked at.
+        let verified = if role == "root" { 1 } else { index };
+        new.targets.entry("targets".into()).or_default();
+        assert_eq!(client.cached, kept(&old, &new, verified), "{role}");
+        simulator.common_of(role).expires = NOW.plus_days(30);
+        simulator.publish_any(role);
+        client.find(&simulator, "mylib/2.0/x").unwrap().unwrap();
+    }
+}
+
+#[test]
+fn one_damaged_file_leaves_the_protection_of_the_others() {
+    // A refresh that goes on from what is left still notices an older state.
+    for (damaged, subject) in [
+        ("root", "timestamp.json"),
+        // What the timestamp said is lost; the snapshot remembers the versions of what is below it.
+        ("timestamp", "targets.json"),
+        ("snapshot", "timestamp.json"),
+        ("targets", "timestamp.json"),
+    ] {
+        let mut simulator = Simulator::new();
+        let old = simulator.clone();
+        simulator.publish(RoleKind::Targets);
+        let mut client = Client::warm(&simulator);
+        cached(&mut client, RoleKind::of(damaged).unwrap())[0] ^= 1;
+        for _ in 0..2 {
+            assert_refused(client.refresh(&old), "verify.rollback", subject);
+        }
+        client.refresh(&simulator).unwrap();
+    }
+}
+
+#[test]
+fn a_timestamp_that_was_verified_counts_although_its_snapshot_never_came() {
+    let mut simulator = Simulator::new();
+    simulator.publish(RoleKind::Targets);
+    let second = simulator.clone();
+    let client = Client::warm(&simulator);
+    simulator.publish(RoleKind::Targets);
+    let third = simulator.clone();
+    simulator.publish(RoleKind::Targets);
+    let fourth = simulator;
+    let mut broken = third.clone();
+    broken.files.remove("metadata/3.snapshot.json");
+    let mut client = client;
+    assert_refused(
+        client.refresh(&broken),
+        "fetch.not_found",
+        "3.snapshot.json",
+    );
+    assert_refused(client.refresh(&second), "verify.rollback", "timestamp.json");
+    client.clone().refresh(&third).unwrap();
+    client.refresh(&fourth).unwrap();
 }
 
 #[test]
@@ -300,4 +436,50 @@ fn a_root_that_revokes_nothing_leaves_the_cache_usable_offline() {
     client.refresh(&simulator).unwrap_err();
     assert_eq!(client.cached.roots.len(), 2);
     client.start().offline(Expiry::Refuse).unwrap();
+}
+
+#[test]
+fn of_two_records_each_file_goes_on_to_the_higher_version() {
+    // Two loads start from the same record; one ends with a newer timestamp, the other with newer targets.
+    let mut simulator = Simulator::new();
+    let seen = Client::warm(&simulator);
+    simulator.add_release("mylib", "2.0", b"mylib 2.0", &["stable"]);
+    simulator.publish(RoleKind::Targets);
+    let mut whole = seen.clone();
+    whole.refresh(&simulator).unwrap();
+    simulator.publish(RoleKind::Timestamp);
+    simulator.files.remove("metadata/2.snapshot.json");
+    let mut broken_off = seen.clone();
+    broken_off.refresh(&simulator).unwrap_err();
+    for (one, other) in [(&whole, &broken_off), (&broken_off, &whole)] {
+        let mut client = seen.clone();
+        client.cached = CachedMetadata::further(&one.cached, &other.cached);
+        assert_eq!(client.cached.timestamp, broken_off.cached.timestamp);
+        assert_eq!(client.cached.snapshot, whole.cached.snapshot);
+        assert_eq!(client.cached.targets, whole.cached.targets);
+        let served = client.offline(Expiry::Refuse).unwrap();
+        let expected = whole.offline(Expiry::Refuse).unwrap();
+        assert_eq!(describe(&served), describe(&expected));
+        client.refresh(&simulator).unwrap();
+        assert_eq!(client.cached.whole, None);
+    }
+    let same = CachedMetadata::further(&whole.cached, &whole.cached);
+    assert_eq!(same, whole.cached);
+}
+
+#[test]
+fn of_two_records_the_one_with_more_roots_stays_as_it_is() {
+    let mut simulator = Simulator::new();
+    simulator.snapshot.common.version = 1_000;
+    simulator.rewrite(RoleKind::Snapshot);
+    let behind = Client::warm(&simulator).cached;
+    simulator.snapshot.common.version = 2;
+    simulator.timestamp.common.version = 2;
+    simulator.set_keys(RoleKind::Snapshot, &[43], 1);
+    simulator.publish(RoleKind::Root);
+    simulator.rewrite(RoleKind::Snapshot);
+    let ahead = Client::warm(&simulator).cached;
+    // The versions that the new root took back do not return.
+    assert_eq!(CachedMetadata::further(&ahead, &behind), ahead);
+    assert_eq!(CachedMetadata::further(&behind, &ahead), ahead);
 }

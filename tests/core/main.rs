@@ -5,9 +5,19 @@
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod cache;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod config;
+#[cfg(test)]
+mod delegated_releases;
+#[cfg(test)]
+mod delegated_roles;
+#[cfg(test)]
+mod delegations;
 #[cfg(test)]
 mod manifest;
 #[cfg(test)]
@@ -19,6 +29,8 @@ mod offline;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod published_flaws;
+#[cfg(test)]
 mod refresh;
 #[cfg(test)]
 mod resolve;
@@ -26,5 +38,7 @@ mod resolve;
 mod roots;
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod signatures;
 #[cfg(test)]
 mod simulator;

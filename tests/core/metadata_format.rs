@@ -146,7 +146,7 @@ fn rejects_a_signed_role_that_breaks_a_rule() {
         ),
         (
             |signed| signed["version"] = json!(0),
-            "version of at least 1",
+            "expected a version from 1",
         ),
         (
             |signed| signed["expires"] = json!("2030-02-30T00:00:00Z"),
@@ -164,7 +164,7 @@ fn rejects_a_signed_role_that_breaks_a_rule() {
         (|signed| signed["meta"] = json!([]), "invalid type"),
         (
             |signed| signed["meta"]["snapshot.json"]["hashes"] = json!({"sha512": "00"}),
-            "sha256",
+            "128 lower-case hex digits",
         ),
     ];
     for (change, reason) in changes {
@@ -312,14 +312,20 @@ fn with_unknown_fields(kind: RoleKind, signed: &mut Value) {
         RoleKind::Timestamp | RoleKind::Snapshot => {
             for meta in signed["meta"].as_object_mut().unwrap().values_mut() {
                 meta["x-future"] = unknown.clone();
-                meta["hashes"]["sha512"] = json!("00");
+                meta["hashes"]["blake2b-256"] = json!("00");
             }
         }
         RoleKind::Targets => {
-            signed["delegations"] = json!({"keys": {}, "roles": []});
+            let role = json!({
+                "name": "a", "keyids": [], "threshold": 1, "terminating": false,
+                "paths": [], "x-future": unknown.clone()
+            });
+            signed["delegations"] = json!({
+                "keys": {}, "roles": [role], "x-future": unknown.clone()
+            });
             for file in signed["targets"].as_object_mut().unwrap().values_mut() {
                 file["x-future"] = unknown.clone();
-                file["hashes"]["sha512"] = json!("00");
+                file["hashes"]["blake2b-256"] = json!("00");
                 file["custom"]["x-future"] = unknown.clone();
                 file["custom"]["webimport"]["x-future"] = unknown.clone();
             }
@@ -378,10 +384,7 @@ fn targets_that_are_no_releases_are_passed_over() {
         }
         signed["targets"]["other/1.0/release.json"] = plain;
     });
-    let repository = Client::new(&simulator)
-        .refresh(&simulator)
-        .unwrap()
-        .repository;
+    let repository = Client::new(&simulator).refresh(&simulator).unwrap();
     let releases: Vec<_> = repository
         .releases()
         .map(|(name, version, _)| format!("{name} {version}"))
@@ -409,7 +412,7 @@ fn rejects_targets_whose_entries_are_malformed() {
             false,
         ),
         (|file| file["hashes"]["sha256"] = json!("00"), false),
-        (|file| file["hashes"] = json!({}), false),
+        (|file| file["hashes"]["sha512"] = json!("00"), false),
         (|file| file["length"] = json!(-1), false),
         (
             |file| drop(file.as_object_mut().unwrap().remove("length")),

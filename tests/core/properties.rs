@@ -1,20 +1,24 @@
 //! What holds for any input at all.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 use webimport_core::digest::{Sha256Digest, from_hex, to_hex};
+use webimport_core::error::Error;
 use webimport_core::json::{canonical, parse};
-use webimport_core::metadata::{Envelope, Root, Snapshot, Targets, Timestamp};
+use webimport_core::metadata::{Envelope, RoleKind, Root, Snapshot, Targets, Timestamp};
 use webimport_core::names::{ReleaseName, Selector};
 use webimport_core::path::{self, PathSet};
+use webimport_core::repository::Located;
 use webimport_core::time::UnixTime;
 use webimport_core::url::{ReleaseUrl, RepositoryUrl};
+use webimport_core::workflow::CachedMetadata;
 
 use crate::sample;
-use crate::simulator::Simulator;
+use crate::simulator::{Client, Delegation, Digests, P256, Simulator};
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
@@ -301,5 +305,287 @@ proptest! {
             let _ = Envelope::<Snapshot>::parse(&bytes, "test");
             let _ = Envelope::<Targets>::parse(&bytes, "test");
         }
+    }
+}
+
+/// What is searched for: in the top-level targets, in roles at two depths, in a hash bin, behind a terminating
+/// role, and nowhere.
+const PATHS: [&str; 6] = [
+    "mylib/1.0/release.json",
+    "team/1.0/x",
+    "team/2.0/x",
+    "bins/1.0/x",
+    "closed/1.0/x",
+    "nowhere/1.0/x",
+];
+
+/// The answers for [`PATHS`] in one state of a repository.
+type Answers = Vec<Option<Located>>;
+
+/// A publisher's two successive states.
+struct Published {
+    first: Simulator,
+    second: Simulator,
+    /// What each gives to whoever asks honestly.
+    answers: [Answers; 2],
+    /// A client that knows nothing, one that has seen the first state, and one that has seen the second.
+    clients: [Client; 3],
+    /// Every `signed` part that was ever signed, in canonical form.
+    signed: BTreeSet<Vec<u8>>,
+}
+
+impl Published {
+    fn new(digests: Digests) -> Self {
+        let mut first = Simulator::new();
+        first.digests = digests;
+        for (role, patterns) in [("a", "team/*/*"), ("d", "bins/*/*")] {
+            first.delegate("targets", Delegation::to(role).paths(&[patterns]));
+        }
+        first.delegate(
+            "targets",
+            Delegation::to("e").paths(&["closed/*/*"]).terminating(),
+        );
+        first.delegate(
+            "targets",
+            Delegation::to("f")
+                .keys(&[31, P256 + 1], 2)
+                .paths(&["*/*/*"]),
+        );
+        first.delegate("a", Delegation::to("b").paths(&["team/2.0/*"]));
+        first.delegate_bins("d", "bin", 1, (&[32], 1), &["bin-0", "bin-1"]);
+        for (role, path) in [
+            ("a", "team/1.0/x"),
+            ("b", "team/2.0/x"),
+            ("bin-0", "bins/1.0/x"),
+            ("bin-1", "bins/1.0/x"),
+            // Outside of what it may name, and behind the role that has the last word.
+            ("a", "closed/1.0/x"),
+            ("b", "team/1.0/x"),
+            ("f", "closed/1.0/x"),
+            ("f", "team/1.0/x"),
+        ] {
+            first.add_target(role, path, format!("{path} of {role}").as_bytes());
+        }
+        first.rewrite_targets();
+        let mut second = first.clone();
+        second.set_keys(RoleKind::Timestamp, &[42], 1);
+        second.publish(RoleKind::Root);
+        second.add_release("mylib", "1.0", b"other", &["stable"]);
+        for role in ["a", "b", "bin-0", "bin-1", "f"] {
+            second.add_target(role, "team/2.0/x", format!("second {role}").as_bytes());
+        }
+        let all = [
+            "timestamp",
+            "snapshot",
+            "targets",
+            "a",
+            "b",
+            "d",
+            "e",
+            "f",
+            "bin-0",
+            "bin-1",
+        ];
+        for role in all {
+            second.common_of(role).version = 2;
+        }
+        second.rewrite_targets();
+        let new = Client::new(&first);
+        let mut clients = [new.clone(), new.clone(), new];
+        let answers = [
+            search(&mut clients[1], &first).unwrap(),
+            search(&mut clients[2], &second).unwrap(),
+        ];
+        assert_ne!(answers[0], answers[1]);
+        assert_eq!(answers[0].iter().flatten().count(), 4);
+        let files = first.files.values().chain(second.files.values());
+        let signed = files.map(|file| signed_part(file)).collect();
+        Self {
+            first,
+            second,
+            answers,
+            clients,
+            signed,
+        }
+    }
+}
+
+fn signed_part(file: &[u8]) -> Vec<u8> {
+    canonical(&parse(file, "test").unwrap()["signed"])
+}
+
+/// Refreshes and searches for all of [`PATHS`].
+fn search(client: &mut Client, simulator: &Simulator) -> Result<Answers, Error> {
+    let mut repository = client.refresh(simulator)?;
+    PATHS
+        .iter()
+        .map(|path| client.target(simulator, &mut repository, path))
+        .collect()
+}
+
+/// What someone without keys does to the files of a server.
+#[derive(Debug, Clone)]
+enum Attack {
+    /// Changes bytes.
+    Bytes(Vec<(prop::sample::Index, u8, u8)>),
+    /// Puts a value in place of a node of the JSON tree, or the node away.
+    Node(prop::sample::Index, Option<Value>),
+    /// Puts another node of another file there.
+    Graft(
+        prop::sample::Index,
+        prop::sample::Index,
+        prop::sample::Index,
+    ),
+    /// Serves another file of either state.
+    Replace(prop::sample::Index),
+    /// Writes the same JSON in another way.
+    Spaces,
+    /// Serves nothing.
+    Remove,
+}
+
+fn attack() -> impl Strategy<Value = Attack> {
+    let index = any::<prop::sample::Index>;
+    let value = prop_oneof![
+        Just(json!(null)),
+        Just(json!(0)),
+        Just(json!(1)),
+        Just(json!(2)),
+        Just(json!(u64::MAX)),
+        Just(json!("")),
+        Just(json!("*")),
+        Just(json!("2999-01-01T00:00:00Z")),
+        Just(json!([])),
+        Just(json!({})),
+        Just(json!(true)),
+        Just(json!(false)),
+    ];
+    prop_oneof![
+        changes().prop_map(Attack::Bytes),
+        (index(), prop::option::of(value)).prop_map(|(at, value)| Attack::Node(at, value)),
+        (index(), index(), index()).prop_map(|(at, file, from)| Attack::Graft(at, file, from)),
+        index().prop_map(Attack::Replace),
+        Just(Attack::Spaces),
+        Just(Attack::Remove),
+    ]
+}
+
+/// Where every node of a value is, as JSON pointers.
+fn nodes(value: &Value, at: &str, found: &mut Vec<String>) {
+    found.push(at.to_owned());
+    match value {
+        Value::Object(map) => {
+            for (key, item) in map {
+                let key = key.replace('~', "~0").replace('/', "~1");
+                nodes(item, &format!("{at}/{key}"), found);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                nodes(item, &format!("{at}/{index}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn node(value: &Value, at: prop::sample::Index) -> String {
+    let mut found = Vec::new();
+    nodes(value, "", &mut found);
+    found.swap_remove(at.index(found.len()))
+}
+
+/// The same file with `value` at a node, or without the node.
+fn with_node(file: &[u8], at: prop::sample::Index, value: Option<Value>) -> Vec<u8> {
+    let Ok(mut json) = serde_json::from_slice::<Value>(file) else {
+        return file.to_vec();
+    };
+    let pointer = node(&json, at);
+    match (value, pointer.rsplit_once('/')) {
+        (Some(value), _) => *json.pointer_mut(&pointer).unwrap() = value,
+        (None, Some((parent, key))) => match json.pointer_mut(parent).unwrap() {
+            Value::Object(map) => drop(map.remove(&key.replace("~1", "/").replace("~0", "~"))),
+            Value::Array(items) => drop(items.remove(key.parse().unwrap())),
+            _ => {}
+        },
+        (None, None) => json = Value::Null,
+    }
+    serde_json::to_vec(&json).unwrap()
+}
+
+/// Plays an attack on one file of a server.
+fn play(attack: &Attack, files: &mut BTreeMap<String, Vec<u8>>, path: &str, genuine: &[Vec<u8>]) {
+    let Some(file) = files.get_mut(path) else {
+        return;
+    };
+    match attack {
+        Attack::Bytes(changes) => mutate(file, changes),
+        Attack::Node(at, value) => *file = with_node(file, *at, value.clone()),
+        Attack::Graft(at, other, from) => {
+            let other: Value = serde_json::from_slice(other.get(genuine).as_slice()).unwrap();
+            let pointer = node(&other, *from);
+            *file = with_node(file, *at, other.pointer(&pointer).cloned());
+        }
+        Attack::Replace(other) => file.clone_from(other.get(genuine)),
+        Attack::Spaces => {
+            if let Ok(json) = serde_json::from_slice::<Value>(file) {
+                *file = serde_json::to_vec_pretty(&json).unwrap();
+            }
+        }
+        Attack::Remove => drop(files.remove(path)),
+    }
+}
+
+/// Every file that a client keeps was signed as it is, whatever the white space around it.
+fn assert_all_signed(
+    cached: &CachedMetadata,
+    signed: &BTreeSet<Vec<u8>>,
+) -> Result<(), TestCaseError> {
+    let files = cached
+        .roots
+        .iter()
+        .chain(&cached.timestamp)
+        .chain(&cached.snapshot);
+    for file in files.chain(cached.targets.values()) {
+        prop_assert!(signed.contains(&signed_part(file)));
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(config(256))]
+
+    #[test]
+    fn whatever_is_changed_without_keys_nothing_unsigned_is_accepted(
+        stated in any::<bool>(),
+        warm in 0..3_usize,
+        attacks in prop::collection::vec((any::<prop::sample::Index>(), attack()), 1..4),
+    ) {
+        static STATED: LazyLock<Published> = LazyLock::new(|| Published::new(Digests::Stated));
+        static LEFT_OUT: LazyLock<Published> = LazyLock::new(|| Published::new(Digests::LeftOut));
+        let published = if stated { &*STATED } else { &*LEFT_OUT };
+        // The server has all files of both states.
+        let mut server = published.second.clone();
+        for (path, file) in &published.first.files {
+            server.files.entry(path.clone()).or_insert_with(|| file.clone());
+        }
+        let mut genuine: Vec<Vec<u8>> = server.files.values().cloned().collect();
+        genuine.push(published.first.files["metadata/timestamp.json"].clone());
+        let paths: Vec<String> = server.files.keys().cloned().collect();
+        for (file, attack) in &attacks {
+            play(attack, &mut server.files, file.get(&paths).as_str(), &genuine);
+        }
+
+        let mut client = published.clients[warm].clone();
+        let answer = search(&mut client, &server);
+        assert_all_signed(&client.cached, &published.signed)?;
+        if let Ok(answers) = answer {
+            // One whole state, and for who has seen the second, that one.
+            let newest = answers == published.answers[1];
+            prop_assert!(newest || (answers == published.answers[0] && warm < 2));
+        }
+        // Whatever it was, the honest server gets through to the same client.
+        let answers = search(&mut client, &published.second);
+        prop_assert_eq!(answers.as_ref(), Ok(&published.answers[1]));
     }
 }

@@ -2,8 +2,8 @@
 
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::{Coded as _, TrustError};
-use webimport_core::metadata::RoleKind;
-use webimport_core::names::Selector;
+use webimport_core::metadata::{MAX_VERSION, RoleKind};
+use webimport_core::repository::Authority;
 use webimport_core::workflow::{CachedMetadata, RootTrust, Step};
 
 use crate::simulator::{Client, Digests, NOW, ROLES, Simulator, URL, assert_refused, key, seed};
@@ -23,16 +23,18 @@ fn first_refresh_walks_the_whole_chain_in_order() {
             "1.targets.json"
         ]
     );
-    assert!(refreshed.changed);
-    assert_eq!(refreshed.pin, simulator.pin());
+    assert!(refreshed.changed());
+    assert_eq!(refreshed.pin(), simulator.pin());
     let stored = |path: &str| simulator.files[path].clone();
     assert_eq!(
-        refreshed.metadata,
+        *refreshed.verified(),
         CachedMetadata {
             roots: vec![stored("metadata/1.root.json")],
             timestamp: Some(stored("metadata/timestamp.json")),
             snapshot: Some(stored("metadata/1.snapshot.json")),
-            targets: Some(stored("metadata/1.targets.json")),
+            targets: [("targets".to_owned(), stored("metadata/1.targets.json"))].into(),
+            whole: None,
+            clock_floor: Some(NOW),
         },
         "the bytes as received"
     );
@@ -41,13 +43,10 @@ fn first_refresh_walks_the_whole_chain_in_order() {
 #[test]
 fn result_names_the_release_its_signers_and_the_first_expiry() {
     let simulator = Simulator::new();
-    let repository = Client::new(&simulator)
-        .refresh(&simulator)
-        .unwrap()
-        .repository;
-    let selector: Selector = "stable".parse().unwrap();
-    let target = repository
-        .find(&"mylib".parse().unwrap(), &selector, URL)
+    let mut client = Client::new(&simulator);
+    let mut repository = client.refresh(&simulator).unwrap();
+    let (target, authority) = client
+        .release(&simulator, &mut repository, "mylib", "stable")
         .unwrap();
     let sha256 = Sha256Digest::of(b"mylib 1.0");
     assert_eq!(target.version.as_str(), "1.0");
@@ -57,17 +56,22 @@ fn result_names_the_release_its_signers_and_the_first_expiry() {
     );
     assert!(target.expected().check_bytes(b"mylib 1.0").is_ok());
     assert_eq!(
-        repository.signers(),
-        [key(seed(RoleKind::Targets)).public().id()]
+        authority,
+        Authority {
+            role: "targets".into(),
+            signers: vec![key(seed(RoleKind::Targets)).public().id()],
+            expires: NOW.plus_days(7),
+        },
+        "the timestamp expires first"
     );
-    assert_eq!(repository.expires(), NOW.plus_days(7), "of the timestamp");
+    assert_eq!(repository.expires(), authority.expires);
 }
 
 #[test]
 fn warm_refresh_without_news_asks_for_the_next_root_and_the_timestamp() {
     let simulator = Simulator::new();
     let mut client = Client::warm(&simulator);
-    assert!(!client.refresh(&simulator).unwrap().changed);
+    assert!(!client.refresh(&simulator).unwrap().changed());
     assert_eq!(client.requests, ["2.root.json", "timestamp.json"]);
 }
 
@@ -99,7 +103,7 @@ fn warm_refresh_asks_for_what_changed_and_no_more() {
             simulator.rewrite(RoleKind::Targets);
             let mut client = Client::warm(&simulator);
             simulator.publish(changed);
-            assert!(client.refresh(&simulator).unwrap().changed, "{changed:?}");
+            assert!(client.refresh(&simulator).unwrap().changed(), "{changed:?}");
             assert_eq!(client.requests, requests, "{changed:?}");
         }
     }
@@ -111,12 +115,11 @@ fn warm_refresh_finds_a_release_that_was_added() {
     let mut client = Client::warm(&simulator);
     simulator.add_release("mylib", "2.0", b"mylib 2.0", &["stable"]);
     simulator.publish(RoleKind::Targets);
-    let repository = client.refresh(&simulator).unwrap().repository;
-    let find = |selector: &str| {
-        let selector: Selector = selector.parse().unwrap();
-        repository
-            .find(&"mylib".parse().unwrap(), &selector, URL)
-            .map(|target| target.version.to_string())
+    let mut repository = client.refresh(&simulator).unwrap();
+    let mut find = |selector: &str| {
+        client
+            .release(&simulator, &mut repository, "mylib", selector)
+            .map(|(target, _)| target.version.to_string())
             .map_err(|error| error.code())
     };
     assert_eq!(find("stable"), Ok("2.0".into()), "the channel moved");
@@ -152,6 +155,27 @@ fn steps_state_the_signed_length_or_else_the_limit() {
             [root, root, client.limits.timestamp, snapshot, targets]
         );
     }
+}
+
+#[test]
+fn what_is_fetched_ahead_is_what_is_asked_for_in_its_turn() {
+    let mut simulator = Simulator::new();
+    simulator.publish(RoleKind::Root);
+    let mut refresh = Client::new(&simulator).start();
+    let mut ahead = None;
+    let mut steps = Vec::new();
+    while let Step::Fetch(fetch) = refresh.step().unwrap() {
+        let next = refresh.speculate();
+        // While the next root is looked for, and only then: it is not known yet what else there will be.
+        let looking = fetch.path.ends_with("root.json") && fetch.path != "metadata/1.root.json";
+        assert_eq!(next.is_some(), looking, "{}", fetch.path);
+        ahead = next.or(ahead);
+        if Some(&fetch) == ahead.as_ref() {
+            steps.push(fetch.path.clone());
+        }
+        refresh.supply(simulator.answer(&fetch).unwrap()).unwrap();
+    }
+    assert_eq!(steps, ["metadata/timestamp.json"]);
 }
 
 #[test]
@@ -199,7 +223,7 @@ fn rejects_a_first_root_that_is_not_the_pinned_one() {
 
 #[test]
 fn rejects_a_pinned_first_root_of_another_version() {
-    for version in [2, u64::MAX] {
+    for version in [2, MAX_VERSION] {
         let mut simulator = Simulator::new();
         simulator.root.common.version = version;
         simulator.rewrite(RoleKind::Root);
@@ -223,7 +247,7 @@ fn first_use_takes_the_root_that_is_offered_and_only_that_one_afterwards() {
 
     let mut client = Client::new(&simulator);
     client.trust = RootTrust::FirstUse;
-    assert_eq!(client.refresh(&simulator).unwrap().pin, simulator.pin());
+    assert_eq!(client.refresh(&simulator).unwrap().pin(), simulator.pin());
     assert_eq!(client.trust, RootTrust::Pin(simulator.pin()));
     client.cached = CachedMetadata::default();
     assert_refused(client.refresh(&other), "trust.root_mismatch", "1.root.json");
@@ -248,6 +272,29 @@ fn first_use_does_not_believe_a_root_that_its_own_keys_did_not_sign() {
     simulator.set_signers(RoleKind::Root, &[seed(RoleKind::Root)]);
     simulator.rewrite(RoleKind::Root);
     client.refresh(&simulator).unwrap();
+}
+
+#[test]
+fn first_use_keeps_nothing_of_a_refresh_that_fails() {
+    // With a pin, what was verified by then is kept; without one it is the whole chain that settles it.
+    for kind in [RoleKind::Timestamp, RoleKind::Snapshot, RoleKind::Targets] {
+        let mut simulator = Simulator::new();
+        let path = simulator.path(kind);
+        let file = simulator.files.remove(&path).unwrap();
+        let pinned = Client::new(&simulator);
+        for trust in [pinned.trust, RootTrust::FirstUse] {
+            let mut client = pinned.clone();
+            client.trust = trust;
+            client.refresh(&simulator).unwrap_err();
+            assert_eq!(client.trust, trust);
+            let nothing = client.cached == CachedMetadata::default();
+            assert_eq!(nothing, trust == RootTrust::FirstUse);
+        }
+        simulator.files.insert(path, file);
+        let mut client = pinned;
+        client.trust = RootTrust::FirstUse;
+        client.refresh(&simulator).unwrap();
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use webimport_core::digest::Sha256Digest;
 use webimport_core::error::{Coded as _, Error};
 use webimport_core::metadata::RoleKind;
 use webimport_core::names::Selector;
+use webimport_core::repository::{Lookup, Repository};
 use webimport_core::resolve::{Offline, Options, Resolution, Trust};
-use webimport_core::trust::{Repository, Verified};
 use webimport_core::workflow::RootTrust;
 
 use crate::simulator::{Client, Simulator, URL};
@@ -47,7 +47,8 @@ fn options_have_these_forms_and_no_other() {
     assert_eq!(options(json!({})), Options::default());
     let all = options(json!({
         "root": "sha256:00", "version": "1.0", "sha256": "00", "modules": ["a"],
-        "allow_shadow": ["b"], "offline": "only", "trust": "first-use"
+        "allow_shadow": ["b"], "offline": "only", "trust": "first-use",
+        "speculative": true
     }));
     assert_eq!(
         all,
@@ -59,6 +60,7 @@ fn options_have_these_forms_and_no_other() {
             allow_shadow: vec!["b".into()],
             offline: Some(Offline::Only),
             trust: Some(Trust::FirstUse),
+            speculative: true,
         }
     );
     assert_eq!(
@@ -77,6 +79,7 @@ fn options_have_these_forms_and_no_other() {
         json!({"allow_shadow": "json"}),
         json!({"Root": "sha256:00"}),
         json!({"verify": false}),
+        json!({"speculative": "yes"}),
     ] {
         assert!(
             serde_json::from_value::<Options>(bad.clone()).is_err(),
@@ -286,17 +289,22 @@ fn mirrors_are_asked_after_the_repository() {
     assert_eq!(bases, [URL, "https://m1/r", "https://m2/r"]);
 }
 
+/// The version that a resolution finds. No role is delegated here.
+fn version(resolution: &Resolution, repository: &Repository) -> Result<String, &'static str> {
+    match code(resolution.find(&mut repository.clone()))? {
+        Lookup::Found((target, _)) => Ok(target.version.to_string()),
+        Lookup::Fetch(fetch) => panic!("it asks for {}", fetch.path),
+    }
+}
+
 /// `mylib` 1.0 (`old`), 2.0 (`stable`, `next`) and `other` 1.0 without a channel.
-fn repository() -> Verified<Repository> {
+fn repository() -> Repository {
     let mut simulator = Simulator::new();
     simulator.add_release("mylib", "1.0", b"mylib 1.0", &["old"]);
     simulator.add_release("mylib", "2.0", b"mylib 2.0", &["stable", "next"]);
     simulator.add_release("other", "1.0", b"other 1.0", &[]);
     simulator.publish(RoleKind::Targets);
-    Client::new(&simulator)
-        .refresh(&simulator)
-        .unwrap()
-        .repository
+    Client::new(&simulator).refresh(&simulator).unwrap()
 }
 
 #[test]
@@ -305,7 +313,7 @@ fn finds_the_release_that_is_asked_for() {
     let config = config(false, &json!({}));
     let find = |url: &str, with| {
         let resolution = of(&format!("{URL}/{url}"), with, &config).unwrap();
-        code(resolution.find(&repository)).map(|target| target.version.to_string())
+        version(&resolution, &repository)
     };
     assert_eq!(
         find("mylib", json!({})),
@@ -332,7 +340,7 @@ fn hints_list_what_there_is() {
     let config = config(false, &json!({}));
     let hint = |url: &str| {
         let resolution = of(&format!("{URL}/{url}"), json!({}), &config).unwrap();
-        resolution.find(&repository).unwrap_err().hint()
+        resolution.find(&mut repository.clone()).unwrap_err().hint()
     };
     assert_eq!(hint("mylib@3.0"), "versions: 2.0, 1.0");
     assert_eq!(hint("mylib@beta"), "channels: stable, old, next");
@@ -347,7 +355,7 @@ fn rejects_a_release_that_is_not_the_pinned_one() {
     let find = |url: &str, sha256: Sha256Digest| {
         let with = json!({"sha256": sha256.to_string()});
         let resolution = of(&format!("{URL}/{url}"), with, &config).unwrap();
-        code(resolution.find(&repository)).map(|target| target.version.to_string())
+        version(&resolution, &repository)
     };
     let (old, new) = (digest("mylib 1.0"), digest("mylib 2.0"));
     assert_eq!(find("mylib@1.0", old), Ok("1.0".into()));
@@ -383,7 +391,7 @@ fn nearer_version_does_not_shake_off_a_farther_pin() {
     .unwrap();
     let find = |url: &str, config: &Config| {
         let resolution = of(url, json!({}), config).unwrap();
-        code(resolution.find(&repository)).map(|target| target.version.to_string())
+        version(&resolution, &repository)
     };
     assert_eq!(find("mylib", &far), Ok("1.0".into()));
     assert_eq!(find("mylib@2.0", &far), Err("resolve.pin_mismatch"));
@@ -410,24 +418,15 @@ fn channel_of_two_releases_names_none() {
         &config(false, &json!({})),
     )
     .unwrap();
-    let repository = Client::new(&simulator)
-        .refresh(&simulator)
-        .unwrap()
-        .repository;
-    assert_eq!(
-        resolution.find(&repository).unwrap().version.as_str(),
-        "2.0"
-    );
+    let repository = Client::new(&simulator).refresh(&simulator).unwrap();
+    assert_eq!(version(&resolution, &repository), Ok("2.0".into()));
     simulator.resign(RoleKind::Targets, |signed| {
         signed["targets"]["mylib/1.0/release.json"]["custom"]["webimport"]["channels"] =
             json!(["next"]);
     });
-    let repository = Client::new(&simulator)
-        .refresh(&simulator)
-        .unwrap()
-        .repository;
-    let error = resolution.find(&repository).unwrap_err();
-    assert_eq!(error.code(), "resolve.unknown_channel");
+    let repository = Client::new(&simulator).refresh(&simulator).unwrap();
+    let found = version(&resolution, &repository);
+    assert_eq!(found, Err("resolve.unknown_channel"));
 }
 
 #[test]

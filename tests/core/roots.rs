@@ -1,8 +1,8 @@
 //! Root rotation (TUF 5.3) and what a root must be.
 
 use serde_json::json;
-use webimport_core::metadata::RoleKind;
-use webimport_core::workflow::RootTrust;
+use webimport_core::metadata::{MAX_VERSION, RoleKind};
+use webimport_core::workflow::{RootTrust, Step};
 
 use crate::simulator::{Client, NOW, ROLES, Simulator, assert_refused, key, seed};
 
@@ -29,11 +29,15 @@ fn walks_a_chain_of_roots_that_change_every_key() {
     simulator.publish(RoleKind::Targets);
 
     let mut late = Client::new(&simulator);
-    let refreshed = late.refresh(&simulator).unwrap();
-    assert_eq!(refreshed.metadata.roots.len(), 5);
-    assert_eq!(refreshed.repository.signers(), [key(54).public().id()]);
+    let mut refreshed = late.refresh(&simulator).unwrap();
+    assert_eq!(refreshed.verified().roots.len(), 5);
+    let requests = late.requests.clone();
+    let (_, authority) = late
+        .release(&simulator, &mut refreshed, "mylib", "stable")
+        .unwrap();
+    assert_eq!(authority.signers, [key(54).public().id()]);
     assert_eq!(
-        late.requests[..6],
+        requests[..6],
         [
             "1.root.json",
             "2.root.json",
@@ -73,7 +77,7 @@ fn rejects_a_root_without_the_threshold_of_the_old_keys() {
         simulator.publish(RoleKind::Root);
         let result = client.refresh(&simulator);
         if accepted {
-            assert_eq!(result.unwrap().metadata.roots.len(), 2);
+            assert_eq!(result.unwrap().verified().roots.len(), 2);
         } else {
             assert_refused(result, "verify.threshold", "2.root.json");
         }
@@ -103,7 +107,9 @@ fn rejects_a_root_of_any_version_but_the_next() {
         (1, "verify.rollback"),
         (2, ""),
         (3, "verify.mix_and_match"),
-        (u64::MAX, "verify.mix_and_match"),
+        (MAX_VERSION, "verify.mix_and_match"),
+        (MAX_VERSION + 1, "verify.malformed"),
+        (u64::MAX, "verify.malformed"),
     ] {
         let mut simulator = Simulator::new();
         let mut client = Client::warm(&simulator);
@@ -129,11 +135,17 @@ fn stops_at_a_gap_in_the_chain() {
     simulator.publish(RoleKind::Root);
     let second = simulator.files.remove("metadata/2.root.json").unwrap();
     let mut client = Client::new(&simulator);
-    assert_eq!(client.refresh(&simulator).unwrap().metadata.roots.len(), 1);
+    assert_eq!(
+        client.refresh(&simulator).unwrap().verified().roots.len(),
+        1
+    );
     simulator
         .files
         .insert("metadata/2.root.json".into(), second);
-    assert_eq!(client.refresh(&simulator).unwrap().metadata.roots.len(), 3);
+    assert_eq!(
+        client.refresh(&simulator).unwrap().verified().roots.len(),
+        3
+    );
 }
 
 #[test]
@@ -190,8 +202,9 @@ fn rejects_a_role_that_a_replaced_key_still_signs() {
         simulator.publish(RoleKind::Root);
         simulator.set_signers(kind, &[seed(kind)]);
         simulator.publish(RoleKind::Targets);
+        // What is above it is signed by the right keys, and stays known: the acceptance starts before.
         assert_refused(
-            client.refresh(&simulator),
+            client.clone().refresh(&simulator),
             "verify.threshold",
             kind.as_str(),
         );
@@ -205,7 +218,7 @@ fn rejects_a_role_that_a_replaced_key_still_signs() {
 fn rejects_a_role_that_too_few_keys_sign() {
     for kind in [RoleKind::Timestamp, RoleKind::Snapshot, RoleKind::Targets] {
         let mut simulator = with_root(|simulator| simulator.set_keys(kind, &[31, 32, 33], 2));
-        let mut client = Client::new(&simulator);
+        let client = Client::new(&simulator);
         for (signers, accepted) in [
             (&[31][..], false),
             (&[31, 99][..], false),
@@ -216,7 +229,7 @@ fn rejects_a_role_that_too_few_keys_sign() {
         ] {
             simulator.set_signers(kind, signers);
             simulator.rewrite(RoleKind::Targets);
-            let result = client.refresh(&simulator);
+            let result = client.clone().refresh(&simulator);
             if accepted {
                 result.unwrap();
             } else {
@@ -389,6 +402,51 @@ fn key_of_an_unknown_scheme_does_not_count() {
             result.unwrap();
         } else {
             assert_refused(result, "verify.threshold", "got 1");
+        }
+    }
+}
+
+/// Verifies a scheme of this test's own: the signature is the message, repeated by who knows the key.
+fn echo(key: &serde_json::Value, message: &[u8], signature: &str) -> bool {
+    let public = key["keyval"]["public"].as_str().unwrap();
+    let digest = webimport_core::digest::Sha256Digest::of(&[public.as_bytes(), message].concat());
+    key["scheme"] == "echo" && signature == digest.to_string()
+}
+
+#[test]
+fn key_of_a_scheme_that_the_host_brings_counts_for_that_host() {
+    let raw = json!({"keytype": "echo", "scheme": "echo", "keyval": {"public": "secret"}});
+    let id = webimport_core::keys::PublicKey::from_value(raw.clone())
+        .unwrap()
+        .id();
+    let mut simulator = Simulator::new();
+    simulator.resign(RoleKind::Root, |root| {
+        root["keys"][id.to_string()] = raw.clone();
+        root["roles"]["timestamp"] = json!({"keyids": [id], "threshold": 1});
+    });
+    for (signed_over, accepted) in [("timestamp", true), ("snapshot", false)] {
+        let mut simulator = simulator.clone();
+        let kind = RoleKind::of(signed_over).unwrap();
+        let file: serde_json::Value = serde_json::from_slice(simulator.file(kind)).unwrap();
+        let message = webimport_core::json::canonical(&file["signed"]);
+        let sig = webimport_core::digest::Sha256Digest::of(&[b"secret", &message[..]].concat());
+        simulator.change_envelope(RoleKind::Timestamp, |envelope| {
+            envelope["signatures"] = json!([{"keyid": id, "sig": sig}]);
+        });
+        for with_scheme in [true, false] {
+            let mut refresh = Client::new(&simulator).start();
+            if with_scheme {
+                refresh = refresh.with_foreign_scheme(echo);
+            }
+            let mut result = Ok(());
+            while let (Ok(()), Step::Fetch(fetch)) = (&result, refresh.step().unwrap()) {
+                result = refresh.supply(simulator.answer(&fetch).unwrap());
+            }
+            if accepted && with_scheme {
+                result.unwrap();
+            } else {
+                assert_refused(result, "verify.threshold", "timestamp.json");
+            }
         }
     }
 }

@@ -120,9 +120,14 @@ pub(crate) fn expected(bytes: &[u8]) -> Expected {
 
 /// Parses bytes as the release `mylib` 1.0 whose digest is signed.
 pub(crate) fn parse_bytes(bytes: &[u8]) -> Result<Verified<Manifest>, VerifyError> {
+    parse_as(bytes, &expected(bytes))
+}
+
+/// Parses bytes as the release `mylib` 1.0 of which this is signed.
+pub(crate) fn parse_as(bytes: &[u8], signed: &Expected) -> Result<Verified<Manifest>, VerifyError> {
     Manifest::parse(
         bytes,
-        &expected(bytes),
+        signed,
         &"mylib".parse().unwrap(),
         Some(&"1.0".parse().unwrap()),
         &Limits::default(),

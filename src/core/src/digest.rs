@@ -1,23 +1,80 @@
-//! SHA-256 digests as values.
+//! Digests as values.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::error::VerifyError;
 
-/// A SHA-256 digest. Its text form is 64 lower-case hex digits; nothing else parses.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sha256Digest([u8; 32]);
+macro_rules! digest {
+    ($(#[$doc:meta])* $name:ident, $hash:ty, $bytes:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; $bytes]);
+
+        impl $name {
+            /// The digest of `bytes`.
+            pub fn of(bytes: &[u8]) -> Self {
+                Self(<$hash>::digest(bytes).into())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&to_hex(&self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{self}")
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = DigestSyntax;
+
+            fn from_str(text: &str) -> Result<Self, DigestSyntax> {
+                from_hex(text)
+                    .and_then(|bytes| bytes.try_into().ok())
+                    .map(Self)
+                    .ok_or(DigestSyntax { digits: 2 * $bytes })
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+digest!(
+    /// A SHA-256 digest. Its text form is 64 lower-case hex digits; nothing else parses.
+    Sha256Digest,
+    Sha256,
+    32
+);
+
+digest!(
+    /// A SHA-512 digest, which TUF metadata may state beside or in place of SHA-256. Its text form is 128
+    /// lower-case hex digits.
+    Sha512Digest,
+    Sha512,
+    64
+);
 
 impl Sha256Digest {
-    /// The digest of `bytes`.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
-    }
-
     /// A digest that the host calculated, for example with `crypto.subtle`.
     pub fn from_raw(raw: [u8; 32]) -> Self {
         Self(raw)
@@ -31,43 +88,42 @@ impl Sha256Digest {
     }
 }
 
-impl fmt::Display for Sha256Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&to_hex(&self.0))
+/// A digest and its algorithm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of the algorithms")]
+pub enum AnyDigest {
+    Sha256(Sha256Digest),
+    // Elsewhere, so that an error of the common kind stays small.
+    Sha512(Box<Sha512Digest>),
+}
+
+impl From<Sha256Digest> for AnyDigest {
+    fn from(digest: Sha256Digest) -> Self {
+        Self::Sha256(digest)
     }
 }
 
-impl fmt::Debug for Sha256Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
+impl From<Sha512Digest> for AnyDigest {
+    fn from(digest: Sha512Digest) -> Self {
+        Self::Sha512(Box::new(digest))
     }
 }
 
-/// The text is not 64 lower-case hex digits.
+impl fmt::Display for AnyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sha256(digest) => write!(f, "sha256 {digest}"),
+            Self::Sha512(digest) => write!(f, "sha512 {digest}"),
+        }
+    }
+}
+
+/// The text is not a digest in lower-case hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected 64 lower-case hex digits")]
-pub struct DigestSyntax;
-
-impl FromStr for Sha256Digest {
-    type Err = DigestSyntax;
-
-    fn from_str(text: &str) -> Result<Self, DigestSyntax> {
-        let bytes = from_hex(text).ok_or(DigestSyntax)?;
-        bytes.try_into().map(Self).map_err(|_| DigestSyntax)
-    }
-}
-
-impl Serialize for Sha256Digest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Sha256Digest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
+#[error("expected {digits} lower-case hex digits")]
+pub struct DigestSyntax {
+    /// How many belong there.
+    digits: usize,
 }
 
 /// The length and digest that signed data announce for some bytes.
@@ -91,8 +147,8 @@ impl Expected {
         if self.sha256 != digest {
             return Err(VerifyError::Digest {
                 subject: self.subject.clone(),
-                expected: self.sha256,
-                got: digest,
+                expected: self.sha256.into(),
+                got: digest.into(),
             });
         }
         Ok(())

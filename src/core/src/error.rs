@@ -4,7 +4,7 @@
 //! next and never suggests switching a check off. [`Coded::code`] is the same text in Rust, in
 //! `error.code` in JavaScript and in `.code` in Python.
 
-use crate::digest::Sha256Digest;
+use crate::digest::{AnyDigest, Sha256Digest};
 use crate::time::UnixTime;
 
 /// A stable code and a hint beside the message.
@@ -131,14 +131,14 @@ impl Coded for TrustError {
 #[non_exhaustive]
 pub enum VerifyError {
     /// Other bytes than announced.
-    #[error("`{subject}`: expected sha256 {expected}, got {got}")]
+    #[error("`{subject}`: expected {expected}, got {got}")]
     Digest {
         /// A path inside the repository.
         subject: String,
         /// From signed data or a pin.
-        expected: Sha256Digest,
+        expected: AnyDigest,
         /// Of the bytes received.
-        got: Sha256Digest,
+        got: AnyDigest,
     },
     /// Another length than announced.
     #[error("`{subject}`: expected {expected} bytes, got {got}")]

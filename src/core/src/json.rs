@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
 };
@@ -62,6 +63,13 @@ pub fn check_objects(value: &Value, lists: &[&str], subject: &str) -> Result<(),
         subject: subject.to_owned(),
         reason: "expected an object, got another value".to_owned(),
     })
+}
+
+/// Reads a field that may be absent. One that is there has a value: what `null` means, parsers do not agree on.
+pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// The canonical form of `value`: keys sorted, no white space, only `"` and `\` escaped.

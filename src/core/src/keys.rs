@@ -1,12 +1,14 @@
 //! Public keys and key ids (TUF 4.2.1).
 //!
-//! A key whose type or scheme is not known here is kept, so that metadata that holds it stays valid, and
-//! never counts towards a threshold.
+//! Known are `ed25519` and `ecdsa-sha2-nistp256`. A key of another scheme is kept, so that metadata that holds
+//! it stays valid, and never counts towards a threshold.
 
 use std::fmt;
 use std::str::FromStr;
 
-use ed25519_dalek::{Signature, VerifyingKey};
+use ed25519_dalek::VerifyingKey;
+use p256::ecdsa::signature::Verifier as _;
+use p256::pkcs8::{DecodePublicKey as _, EncodePublicKey as _, LineEnding};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
@@ -44,7 +46,11 @@ impl<'de> Deserialize<'de> for KeyId {
     }
 }
 
-/// A public key as root metadata holds it.
+/// Whether `signature` (hex) is over `message` by `key`, the JSON object with `keytype`, `scheme` and `keyval`,
+/// for a scheme that this crate does not know. A host may bring one of its own; no browser does.
+pub type ForeignScheme = fn(key: &Value, message: &[u8], signature: &str) -> bool;
+
+/// A public key as metadata holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
     id: KeyId,
@@ -55,7 +61,8 @@ pub struct PublicKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Scheme {
     Ed25519(VerifyingKey),
-    Unknown,
+    P256(Box<p256::ecdsa::VerifyingKey>),
+    Foreign,
 }
 
 impl PublicKey {
@@ -66,12 +73,23 @@ impl PublicKey {
             "keyval": {"public": to_hex(key.as_bytes())},
             "scheme": "ed25519",
         });
-        let id = KeyId(Sha256Digest::of(&json::canonical(&raw)));
-        Self {
-            id,
-            raw,
-            scheme: Scheme::Ed25519(key),
-        }
+        Self::new(raw, Scheme::Ed25519(key))
+    }
+
+    /// An ECDSA key on the curve P-256.
+    ///
+    /// # Errors
+    /// [`VerifyError::Malformed`], which a key that exists never gives.
+    pub fn from_p256(key: &p256::ecdsa::VerifyingKey) -> Result<Self, VerifyError> {
+        let pem = key
+            .to_public_key_pem(LineEnding::LF)
+            .map_err(|_| malformed("not a P-256 key"))?;
+        let raw = json!({
+            "keytype": "ecdsa",
+            "keyval": {"public": pem},
+            "scheme": "ecdsa-sha2-nistp256",
+        });
+        Ok(Self::new(raw, Scheme::P256(Box::new(*key))))
     }
 
     /// A key from its JSON form; fields that are not known are kept, as the key id covers them.
@@ -79,10 +97,6 @@ impl PublicKey {
     /// # Errors
     /// [`VerifyError::Malformed`] if a field is missing or a key of a known scheme does not parse.
     pub fn from_value(raw: Value) -> Result<Self, VerifyError> {
-        let malformed = |reason: &str| VerifyError::Malformed {
-            subject: "key".into(),
-            reason: reason.into(),
-        };
         let text = |map: &Map<String, Value>, key: &str| {
             map.get(key)
                 .and_then(Value::as_str)
@@ -97,18 +111,30 @@ impl PublicKey {
             .get("keyval")
             .and_then(Value::as_object)
             .ok_or_else(|| malformed("expected the object `keyval`"))?;
-        let scheme = if keytype == "ed25519" && scheme == "ed25519" {
-            let bytes: [u8; 32] = from_hex(&text(keyval, "public")?)
-                .and_then(|bytes| bytes.try_into().ok())
-                .ok_or_else(|| malformed("expected 64 hex digits in `keyval.public`"))?;
-            let key =
-                VerifyingKey::from_bytes(&bytes).map_err(|_| malformed("not an Ed25519 key"))?;
-            Scheme::Ed25519(key)
-        } else {
-            Scheme::Unknown
+        let scheme = match (keytype.as_str(), scheme.as_str()) {
+            ("ed25519", "ed25519") => {
+                let bytes: [u8; 32] = from_hex(&text(keyval, "public")?)
+                    .and_then(|bytes| bytes.try_into().ok())
+                    .ok_or_else(|| malformed("expected 64 hex digits in `keyval.public`"))?;
+                VerifyingKey::from_bytes(&bytes)
+                    .map(Scheme::Ed25519)
+                    .map_err(|_| malformed("not an Ed25519 key"))?
+            }
+            // The specification's key type, and the one that securesystemslib wrote before.
+            ("ecdsa" | "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256") => {
+                let pem = text(keyval, "public")?;
+                p256::ecdsa::VerifyingKey::from_public_key_pem(&pem)
+                    .map(|key| Scheme::P256(Box::new(key)))
+                    .map_err(|_| malformed("expected a P-256 key in PEM form in `keyval.public`"))?
+            }
+            _ => Scheme::Foreign,
         };
+        Ok(Self::new(raw, scheme))
+    }
+
+    fn new(raw: Value, scheme: Scheme) -> Self {
         let id = KeyId(Sha256Digest::of(&json::canonical(&raw)));
-        Ok(Self { id, raw, scheme })
+        Self { id, raw, scheme }
     }
 
     /// The key's id, calculated from the key.
@@ -116,25 +142,51 @@ impl PublicKey {
         self.id
     }
 
-    /// Whether both have the same secret half, whatever their key ids. False for schemes that are not known.
+    /// The signature scheme, as metadata names it.
+    pub fn scheme(&self) -> &str {
+        self.raw["scheme"].as_str().unwrap_or_default()
+    }
+
+    /// Whether both have the same secret half, whatever their key ids.
     pub fn is_same_key(&self, other: &Self) -> bool {
         match (&self.scheme, &other.scheme) {
             (Scheme::Ed25519(own), Scheme::Ed25519(other)) => own == other,
+            (Scheme::P256(own), Scheme::P256(other)) => own == other,
+            (Scheme::Foreign, Scheme::Foreign) => self.raw["keyval"] == other.raw["keyval"],
             _ => false,
         }
     }
 
-    /// Whether `signature` (hex) is this key's over `message`. False also for a scheme that is not known.
+    /// Whether `signature` (hex) is this key's over `message`. False for a scheme that is not known.
     pub fn verifies(&self, message: &[u8], signature: &str) -> bool {
-        let Some(signature) = from_hex(signature) else {
+        self.verifies_with(message, signature, None)
+    }
+
+    /// As [`verifies`](Self::verifies), with one more scheme.
+    pub(crate) fn verifies_with(
+        &self,
+        message: &[u8],
+        signature: &str,
+        foreign: Option<ForeignScheme>,
+    ) -> bool {
+        let Some(bytes) = from_hex(signature) else {
             return false;
         };
         match &self.scheme {
             // Strict: refuses keys of small order, for which one signature fits many messages.
-            Scheme::Ed25519(key) => Signature::from_slice(&signature)
+            Scheme::Ed25519(key) => ed25519_dalek::Signature::from_slice(&bytes)
                 .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
-            Scheme::Unknown => false,
+            Scheme::P256(key) => p256::ecdsa::Signature::from_der(&bytes)
+                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+            Scheme::Foreign => foreign.is_some_and(|verify| verify(&self.raw, message, signature)),
         }
+    }
+}
+
+fn malformed(reason: &str) -> VerifyError {
+    VerifyError::Malformed {
+        subject: "key".into(),
+        reason: reason.into(),
     }
 }
 

@@ -11,6 +11,7 @@
 //! metadata names. Only this crate makes a [`trust::Verified`].
 
 pub mod config;
+pub mod delegations;
 pub mod digest;
 pub mod error;
 pub mod json;
@@ -20,6 +21,7 @@ pub mod manifest;
 pub mod metadata;
 pub mod names;
 pub mod path;
+pub mod repository;
 pub mod resolve;
 pub mod sign;
 pub mod time;

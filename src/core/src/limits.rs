@@ -13,6 +13,10 @@ pub struct Limits {
     pub snapshot: u64,
     /// A targets file whose length the snapshot does not state.
     pub targets: u64,
+    /// Delegated roles that are asked in one search.
+    pub delegated_roles: usize,
+    /// The files of all delegated roles that are kept of one repository.
+    pub delegated_bytes: u64,
     /// A release manifest.
     pub manifest: u64,
     /// Files in a release.
@@ -35,6 +39,8 @@ impl Default for Limits {
             timestamp: 16 * KIB,
             snapshot: 2 * MIB,
             targets: 8 * MIB,
+            delegated_roles: 32,
+            delegated_bytes: 16 * MIB,
             manifest: 32 * MIB,
             files: 200_000,
             object: 128 * MIB,

@@ -1,14 +1,16 @@
-//! The four top-level roles of TUF as values (TUF 1.0, section 4).
+//! The roles of TUF as values (TUF 1.0, section 4).
 //!
 //! These types say what is written; [`crate::trust`] says what is believed. Fields that are not known are
 //! kept in `other`, so that a publisher who reads, changes and writes a role loses nothing.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::digest::Sha256Digest;
+use crate::delegations::Delegations;
+use crate::digest::{Expected, Sha256Digest, Sha512Digest};
 use crate::error::VerifyError;
 use crate::json;
 use crate::keys::{KeyId, PublicKey};
@@ -17,6 +19,9 @@ use crate::time::UnixTime;
 
 /// Signatures that a file may have: each costs time before any of it is trusted.
 pub const MAX_SIGNATURES: usize = 256;
+
+/// Versions beyond this are refused: not every JSON parser reads them alike, and the next one must exist.
+pub const MAX_VERSION: u64 = (1 << 53) - 2;
 
 /// The specification that written metadata follows.
 pub const SPEC_VERSION: &str = "1.0.31";
@@ -47,6 +52,27 @@ impl RoleKind {
             Self::Targets => "targets",
         }
     }
+
+    /// The top-level role of that name.
+    pub fn of(name: &str) -> Option<Self> {
+        [Self::Root, Self::Timestamp, Self::Snapshot, Self::Targets]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+    }
+}
+
+/// A role's name as it stands in file names: percent-encoded, all but letters, digits, `-`, `.`, `_` and `~`.
+/// A delegated role can have any name.
+pub fn encode_role(name: &str) -> String {
+    let mut encoded = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
 }
 
 /// What the `signed` part of each role has in common.
@@ -95,6 +121,30 @@ pub struct RoleKeys {
     pub other: Other,
 }
 
+impl RoleKeys {
+    /// What they must be before signatures are counted. `subject` is the file that names them for `role`.
+    pub(crate) fn check(&self, role: &str, subject: &str) -> Result<(), VerifyError> {
+        let malformed = |reason: String| {
+            Err(VerifyError::Malformed {
+                subject: subject.to_owned(),
+                reason,
+            })
+        };
+        if self.threshold == 0 {
+            return malformed(format!(
+                "expected a threshold of at least 1 for `{role}`, got 0"
+            ));
+        }
+        let mut ids = self.keyids.clone();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.len() != self.keyids.len() {
+            return malformed(format!("the role `{role}` lists a key id twice"));
+        }
+        Ok(())
+    }
+}
+
 /// `N.root.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Root {
@@ -115,24 +165,54 @@ pub struct Root {
 /// What one metadata file says of another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetaFile {
-    /// The version that is current.
+    /// The version that is current, at least 1.
+    #[serde(deserialize_with = "positive")]
     pub version: u64,
     /// In bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub length: Option<u64>,
-    /// If present, at least SHA-256.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// If present, at least one of a known algorithm.
+    #[serde(
+        default,
+        deserialize_with = "crate::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub hashes: Option<Hashes>,
     #[serde(flatten)]
     #[expect(missing_docs, reason = "see `Other`")]
     pub other: Other,
 }
 
-/// Digests by algorithm; only SHA-256 is looked at.
+fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    match u64::deserialize(deserializer)? {
+        0 => Err(serde::de::Error::custom(
+            "expected a version of at least 1, got 0",
+        )),
+        version => Ok(version),
+    }
+}
+
+/// Digests by algorithm. Those of other algorithms are kept and not looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hashes {
-    /// Required.
-    pub sha256: Sha256Digest,
+    /// What a release manifest must have.
+    #[serde(
+        default,
+        deserialize_with = "crate::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub sha256: Option<Sha256Digest>,
+    /// Beside SHA-256 or in its place.
+    #[serde(
+        default,
+        deserialize_with = "crate::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub sha512: Option<Sha512Digest>,
     #[serde(flatten)]
     #[expect(missing_docs, reason = "see `Other`")]
     pub other: Other,
@@ -142,9 +222,42 @@ impl Hashes {
     /// SHA-256 alone.
     pub fn sha256(sha256: Sha256Digest) -> Self {
         Self {
-            sha256,
+            sha256: Some(sha256),
+            sha512: None,
             other: Other::new(),
         }
+    }
+
+    /// Compares `bytes` with every digest that is known.
+    ///
+    /// # Errors
+    /// [`VerifyError::Digest`]; [`VerifyError::Malformed`] if no digest is of a known algorithm.
+    pub fn check(&self, bytes: &[u8], subject: &str) -> Result<(), VerifyError> {
+        if self.sha256.is_none() && self.sha512.is_none() {
+            return Err(VerifyError::Malformed {
+                subject: subject.to_owned(),
+                reason: "expected a digest by SHA-256 or SHA-512".into(),
+            });
+        }
+        if let Some(sha256) = self.sha256 {
+            Expected {
+                subject: subject.to_owned(),
+                length: None,
+                sha256,
+            }
+            .check_bytes(bytes)?;
+        }
+        if let Some(expected) = self.sha512 {
+            let got = Sha512Digest::of(bytes);
+            if got != expected {
+                return Err(VerifyError::Digest {
+                    subject: subject.to_owned(),
+                    expected: expected.into(),
+                    got: got.into(),
+                });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -186,7 +299,7 @@ pub struct Snapshot {
     pub other: Other,
 }
 
-/// `N.targets.json`.
+/// `N.targets.json`, and the file of a delegated role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Targets {
     #[serde(flatten)]
@@ -194,6 +307,13 @@ pub struct Targets {
     pub common: Common,
     /// By target path, for a release `NAME/VERSION/release.json`.
     pub targets: BTreeMap<String, TargetFile>,
+    /// Which other roles may name targets.
+    #[serde(
+        default,
+        deserialize_with = "crate::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub delegations: Option<Delegations>,
     #[serde(flatten)]
     #[expect(missing_docs, reason = "see `Other`")]
     pub other: Other,
@@ -204,7 +324,7 @@ pub struct Targets {
 pub struct TargetFile {
     /// In bytes.
     pub length: u64,
-    /// At least SHA-256.
+    /// At least one of a known algorithm, or it cannot be had.
     pub hashes: Hashes,
     /// Where channels are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -342,14 +462,17 @@ impl<T: Role> Envelope<T> {
         }
         let signed: T = json::typed(wire.signed, subject)?;
         let common = signed.common();
-        if common.spec_version != "1.0" && !common.spec_version.starts_with("1.0.") {
+        if !is_known(&common.spec_version) {
             return Err(malformed(format!(
                 "expected spec_version 1.0.x, got `{}`",
                 common.spec_version
             )));
         }
-        if common.version == 0 {
-            return Err(malformed("expected a version of at least 1, got 0".into()));
+        if !(1..=MAX_VERSION).contains(&common.version) {
+            return Err(malformed(format!(
+                "expected a version from 1 to {MAX_VERSION}, got {}",
+                common.version
+            )));
         }
         Ok(Self {
             signed,
@@ -359,9 +482,44 @@ impl<T: Role> Envelope<T> {
     }
 }
 
+/// `1.0` and `1.0.x`, with a number for x: whatever else begins like that is another version's or no version.
+fn is_known(spec_version: &str) -> bool {
+    let Some(rest) = spec_version.strip_prefix("1.0") else {
+        return false;
+    };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    rest.is_empty() || rest.strip_prefix('.').is_some_and(is_number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_whole_versions_of_the_specification_are_known() {
+        for known in ["1.0", "1.0.0", "1.0.31"] {
+            assert!(is_known(known), "{known}");
+        }
+        for other in [
+            "1", "1.0.", "1.0.x", "1.0.0.0", "1.0.31-x", "1.00", "1.1.0", "2.0", "",
+        ] {
+            assert!(!is_known(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn fields_that_are_there_have_values_that_can_be() {
+        let read = |meta: &str| serde_json::from_str::<MetaFile>(meta);
+        assert!(read(r#"{"version": 1}"#).is_ok());
+        assert!(read(r#"{"version": 1, "length": 5, "hashes": {}, "x": null}"#).is_ok());
+        assert!(read(r#"{"version": 0}"#).is_err());
+        assert!(read(r#"{"version": 1, "length": null}"#).is_err());
+        assert!(read(r#"{"version": 1, "hashes": null}"#).is_err());
+        assert!(read(r#"{"version": 1, "hashes": {"sha256": null}}"#).is_err());
+        let read = |delegations: &str| serde_json::from_str::<Delegations>(delegations);
+        assert!(read(r#"{"keys": {}, "roles": []}"#).is_ok());
+        assert!(read(r#"{"keys": {}, "roles": [], "succinct_roles": null}"#).is_err());
+    }
 
     #[test]
     fn release_targets_parse_back() {

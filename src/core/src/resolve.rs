@@ -9,7 +9,7 @@ use crate::config::{Config, ReleaseConfig, parse_root_pin, parse_sha256};
 use crate::digest::Sha256Digest;
 use crate::error::{ConfigError, Error, ResolveError, TrustError};
 use crate::names::{Channel, ReleaseName, Selector, Version};
-use crate::trust::{ReleaseTarget, Repository, Verified};
+use crate::repository::{LocatedRelease, Lookup, Repository};
 use crate::url::{ReleaseUrl, RepositoryUrl};
 use crate::workflow::RootTrust;
 
@@ -31,6 +31,9 @@ pub struct Options {
     pub offline: Option<Offline>,
     /// How a repository without a pin is treated.
     pub trust: Option<Trust>,
+    /// Whether metadata are fetched before it is known that they are needed: an answer sooner, a request more
+    /// where the refresh fails early.
+    pub speculative: bool,
 }
 
 /// The `offline` option.
@@ -172,24 +175,29 @@ impl Resolution {
     /// The one release that the repository offers for this, equal to the pin where there is one.
     ///
     /// # Errors
-    /// [`ResolveError`] for what does not exist, and [`ResolveError::PinMismatch`].
-    pub fn find(&self, repository: &Verified<Repository>) -> Result<ReleaseTarget, ResolveError> {
-        if let (None, Some(sha256)) = (&self.selector, self.sha256)
-            && let Some(target) = repository.find_digest(&self.name, sha256)
-        {
-            return Ok(target);
+    /// [`ResolveError`] for what does not exist, and [`ResolveError::PinMismatch`]; and as
+    /// [`Repository::target`].
+    pub fn find(&self, repository: &mut Repository) -> Result<Lookup<LocatedRelease>, Error> {
+        if let (None, Some(sha256)) = (&self.selector, self.sha256) {
+            match repository.release_by_digest(&self.name, sha256)? {
+                Lookup::Found(Some(found)) => return Ok(Lookup::Found(found)),
+                Lookup::Found(None) => {}
+                Lookup::Fetch(fetch) => return Ok(Lookup::Fetch(fetch)),
+            }
         }
         let stable = Selector::Channel(Channel::stable());
         let selector = self.selector.as_ref().unwrap_or(&stable);
-        let target = repository.find(&self.name, selector, self.repository.as_str())?;
-        match self.sha256 {
-            Some(pinned) if pinned != target.sha256 => Err(ResolveError::PinMismatch {
-                name: target.name.to_string(),
-                version: target.version.to_string(),
-                pinned,
-                got: target.sha256,
-            }),
-            _ => Ok(target),
+        match (repository.release(&self.name, selector)?, self.sha256) {
+            (Lookup::Found((target, _)), Some(pinned)) if pinned != target.sha256 => {
+                Err(ResolveError::PinMismatch {
+                    name: target.name.to_string(),
+                    version: target.version.to_string(),
+                    pinned,
+                    got: target.sha256,
+                }
+                .into())
+            }
+            (found, _) => Ok(found),
         }
     }
 }

@@ -2,18 +2,18 @@
 //!
 //! The order is the specification's: root, timestamp, snapshot, targets. Each step takes the bytes as
 //! received and either replaces the trusted role or changes nothing. Expiry is judged against one reference
-//! time, given at the start. Delegated targets are not followed.
+//! time, given at the start. Delegated roles are followed in [`crate::repository`].
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 
-use crate::digest::{Expected, Sha256Digest};
-use crate::error::{Error, ResolveError, TrustError, VerifyError};
-use crate::keys::{KeyId, PublicKey};
+use crate::delegations::{Delegations, check_keys};
+use crate::digest::Sha256Digest;
+use crate::error::{Error, TrustError, VerifyError};
+use crate::keys::{ForeignScheme, KeyId, PublicKey};
 use crate::metadata::{
-    Envelope, MetaFile, Role, RoleKind, Root, Snapshot, TargetFile, Targets, Timestamp,
-    parse_release_target, release_target,
+    Envelope, MetaFile, Role, RoleKeys, RoleKind, Root, Snapshot, Targets, Timestamp,
 };
-use crate::names::{Channel, ReleaseName, Selector, Version};
 use crate::time::UnixTime;
 
 /// Something that this crate has checked against signed metadata or a pin. There is no other way to make one.
@@ -57,18 +57,39 @@ pub enum Update {
     Same,
 }
 
+/// How metadata is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// The reference time for expiry.
+    pub now: UnixTime,
+    /// What becomes of expired metadata.
+    pub expiry: Expiry,
+    /// Whether files that are not there can be had.
+    pub network: Network,
+    /// A signature scheme that the host adds.
+    pub foreign: Option<ForeignScheme>,
+}
+
+/// Whether there is a server to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// What is missing is fetched.
+    Online,
+    /// What is missing is missing.
+    Offline,
+}
+
 /// A role and the keys that signed it.
 #[derive(Debug, Clone)]
-struct Signed<T> {
-    role: T,
-    signers: Vec<KeyId>,
+pub(crate) struct Signed<T> {
+    pub(crate) role: T,
+    pub(crate) signers: Vec<KeyId>,
 }
 
 /// The trusted metadata of one repository, as far as it has been walked.
 #[derive(Debug, Clone)]
 pub struct TrustedMetadata {
-    now: UnixTime,
-    expiry: Expiry,
+    policy: Policy,
     root: Root,
     timestamp: Option<Timestamp>,
     snapshot: Option<Snapshot>,
@@ -76,17 +97,16 @@ pub struct TrustedMetadata {
 }
 
 impl TrustedMetadata {
-    /// Starts from `1.root.json`, whose digest is the pin.
+    /// Starts from a root whose digest is the pin.
     ///
     /// # Errors
-    /// [`TrustError::RootMismatch`]; [`VerifyError`] if it is not version 1 of a root that a threshold of its
-    /// own keys signed.
+    /// [`TrustError::RootMismatch`]; [`VerifyError`] if it is not a root that a threshold of its own keys
+    /// signed.
     pub fn from_pin(
         bytes: &[u8],
         pin: Sha256Digest,
         repository: &str,
-        now: UnixTime,
-        expiry: Expiry,
+        policy: Policy,
     ) -> Result<Self, Error> {
         let got = Sha256Digest::of(bytes);
         if got != pin {
@@ -100,11 +120,14 @@ impl TrustedMetadata {
         let subject = "1.root.json";
         let envelope = Envelope::<Root>::parse(bytes, subject)?;
         check_root(&envelope.signed, subject)?;
-        check_signatures(&envelope, &envelope.signed, subject)?;
-        check_version(subject, 1, envelope.signed.common.version)?;
+        check_signatures(
+            &envelope,
+            root_authority(&envelope.signed, RoleKind::Root)?,
+            policy.foreign,
+            subject,
+        )?;
         Ok(Self {
-            now,
-            expiry,
+            policy,
             root: envelope.signed,
             timestamp: None,
             snapshot: None,
@@ -133,8 +156,9 @@ impl TrustedMetadata {
         let envelope = Envelope::<Root>::parse(bytes, &subject)?;
         check_root(&envelope.signed, &subject)?;
         // TUF 5.3.4, arbitrary software: by the old keys, and by the new ones.
-        check_signatures(&envelope, &self.root, &subject)?;
-        check_signatures(&envelope, &envelope.signed, &subject)?;
+        self.check_signatures(&envelope, &subject)?;
+        let own = root_authority(&envelope.signed, RoleKind::Root)?;
+        check_signatures(&envelope, own, self.policy.foreign, &subject)?;
         // TUF 5.3.5, rollback: exactly the next version.
         let got = envelope.signed.common.version;
         if got < expected {
@@ -169,7 +193,7 @@ impl TrustedMetadata {
     pub fn remember_timestamp(&mut self, bytes: &[u8]) -> bool {
         let subject = "timestamp.json";
         let remembered = Envelope::<Timestamp>::parse(bytes, subject).and_then(|envelope| {
-            check_signatures(&envelope, &self.root, subject)?;
+            self.check_signatures(&envelope, subject)?;
             snapshot_meta(&envelope.signed)?;
             Ok(envelope.signed)
         });
@@ -190,7 +214,7 @@ impl TrustedMetadata {
     pub fn update_timestamp(&mut self, bytes: &[u8]) -> Result<Update, VerifyError> {
         let subject = "timestamp.json";
         let envelope = Envelope::<Timestamp>::parse(bytes, subject)?;
-        check_signatures(&envelope, &self.root, subject)?;
+        self.check_signatures(&envelope, subject)?;
         let new = envelope.signed;
         let new_snapshot = snapshot_meta(&new)?.version;
         if let Some(old) = &self.timestamp {
@@ -238,7 +262,7 @@ impl TrustedMetadata {
     pub fn remember_snapshot(&mut self, bytes: &[u8]) {
         let subject = "snapshot.json";
         let remembered = Envelope::<Snapshot>::parse(bytes, subject).and_then(|envelope| {
-            check_signatures(&envelope, &self.root, subject)?;
+            self.check_signatures(&envelope, subject)?;
             Ok(envelope.signed)
         });
         if let Ok(snapshot) = remembered {
@@ -254,12 +278,10 @@ impl TrustedMetadata {
     pub fn update_snapshot(&mut self, bytes: &[u8]) -> Result<(), VerifyError> {
         let meta = self.snapshot_meta()?;
         let subject = format!("{}.snapshot.json", meta.version);
-        // TUF 5.5.2, mix and match by digest; 5.5.3; 5.5.4, by version.
-        check_meta(meta, bytes, &subject)?;
-        let envelope = Envelope::<Snapshot>::parse(bytes, &subject)?;
-        check_signatures(&envelope, &self.root, &subject)?;
-        check_version(&subject, meta.version, envelope.signed.common.version)?;
-        let new = envelope.signed;
+        let authority = root_authority(&self.root, RoleKind::Snapshot)?;
+        let new = self
+            .open::<Snapshot>(meta, bytes, authority, &subject)?
+            .role;
         targets_meta(&new)?;
         if let Some(old) = &self.snapshot {
             // TUF 5.5.5, rollback of any targets file, or its disappearance.
@@ -292,45 +314,156 @@ impl TrustedMetadata {
     pub fn update_targets(&mut self, bytes: &[u8]) -> Result<(), VerifyError> {
         let meta = self.targets_meta()?;
         let subject = format!("{}.targets.json", meta.version);
-        check_meta(meta, bytes, &subject)?;
-        let envelope = Envelope::<Targets>::parse(bytes, &subject)?;
-        let signers = check_signatures(&envelope, &self.root, &subject)?;
-        check_version(&subject, meta.version, envelope.signed.common.version)?;
-        self.check_expiry(&envelope.signed, &subject)?;
-        self.targets = Some(Signed {
-            role: envelope.signed,
-            signers,
-        });
+        let authority = root_authority(&self.root, RoleKind::Targets)?;
+        let new = self.open(meta, bytes, authority, &subject)?;
+        self.targets = Some(self.checked_targets(new, &subject)?);
         Ok(())
     }
 
-    /// The whole chain is there.
+    /// The file of the role `name` as its delegator, whose delegations these are, wants it signed (TUF 5.6.7).
+    pub(crate) fn delegated(
+        &self,
+        name: &str,
+        delegations: &Delegations,
+        bytes: &[u8],
+    ) -> Result<Signed<Targets>, VerifyError> {
+        let meta = self.delegated_meta(name)?;
+        let subject = format!("{}.{name}.json", meta.version);
+        let keys = delegations
+            .keys_of(name)
+            .ok_or_else(|| VerifyError::Malformed {
+                subject: subject.clone(),
+                reason: "nobody delegates to this role".into(),
+            })?;
+        let authority = Authority {
+            name,
+            keys: &delegations.keys,
+            role: keys,
+        };
+        let new = self.open(meta, bytes, authority, &subject)?;
+        self.checked_targets(new, &subject)
+    }
+
+    /// What the snapshot says of a delegated role.
+    pub(crate) fn delegated_meta(&self, name: &str) -> Result<&MetaFile, VerifyError> {
+        self.snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.meta.get(&format!("{name}.json")))
+            .ok_or_else(|| VerifyError::Malformed {
+                subject: "snapshot.json".into(),
+                reason: format!("expected `{name}.json` in `meta`"),
+            })
+    }
+
+    fn checked_targets(
+        &self,
+        new: Signed<Targets>,
+        subject: &str,
+    ) -> Result<Signed<Targets>, VerifyError> {
+        if let Some(delegations) = &new.role.delegations {
+            delegations.check(subject)?;
+        }
+        self.check_expiry(&new.role, subject)?;
+        Ok(new)
+    }
+
+    /// The whole chain is there: its top-level targets, and when the first of its roles expires.
     ///
     /// # Errors
     /// [`VerifyError::Malformed`] if a step was left out.
-    pub fn into_repository(self) -> Result<Verified<Repository>, VerifyError> {
-        let timestamp = self.timestamp.ok_or_else(|| missing(RoleKind::Timestamp))?;
-        let snapshot = self.snapshot.ok_or_else(|| missing(RoleKind::Snapshot))?;
-        let targets = self.targets.ok_or_else(|| missing(RoleKind::Targets))?;
-        let expires = [
-            self.root.common.expires,
-            timestamp.common.expires,
-            snapshot.common.expires,
-            targets.role.common.expires,
+    pub(crate) fn chain(&self) -> Result<(&Signed<Targets>, UnixTime), VerifyError> {
+        let (Some(timestamp), Some(snapshot), Some(targets)) =
+            (&self.timestamp, &self.snapshot, &self.targets)
+        else {
+            return Err(missing(RoleKind::Targets));
+        };
+        let expires = self
+            .root
+            .common
+            .expires
+            .min(timestamp.common.expires)
+            .min(snapshot.common.expires)
+            .min(targets.role.common.expires);
+        Ok((targets, expires))
+    }
+
+    /// When the first of the roles that are known expires, all `but` one.
+    pub(crate) fn first_expiry(&self, but: Option<RoleKind>) -> Option<UnixTime> {
+        let timestamp = self.timestamp.as_ref().map(|it| it.common.expires);
+        let snapshot = self.snapshot.as_ref().map(|it| it.common.expires);
+        let targets = self.targets.as_ref().map(|it| it.role.common.expires);
+        [
+            (RoleKind::Root, Some(self.root.common.expires)),
+            (RoleKind::Timestamp, timestamp),
+            (RoleKind::Snapshot, snapshot),
+            (RoleKind::Targets, targets),
         ]
         .into_iter()
+        .filter(|(kind, _)| Some(*kind) != but)
+        .filter_map(|(_, expires)| expires)
         .min()
-        .unwrap_or(self.now);
-        Ok(Verified::new(Repository {
-            targets: targets.role,
-            signers: targets.signers,
-            expires,
-        }))
+    }
+
+    /// The version of a targets role that the trusted snapshot names.
+    pub(crate) fn version_of(&self, role: &str) -> Option<u64> {
+        let snapshot = self.snapshot.as_ref()?;
+        Some(snapshot.meta.get(&format!("{role}.json"))?.version)
+    }
+
+    /// Whether `root` still lets every key sign the timestamp and the snapshot that this root does. A key that
+    /// was taken away may have signed version numbers that nobody should be held to (TUF 5.3.11).
+    pub(crate) fn keeps_online_keys_of(&self, root: &Root) -> bool {
+        let keys = |root: &Root, kind: RoleKind| {
+            root.roles
+                .get(kind.as_str())
+                .map(|role| role.keyids.clone())
+                .unwrap_or_default()
+        };
+        [RoleKind::Timestamp, RoleKind::Snapshot]
+            .into_iter()
+            .all(|kind| {
+                let now = keys(&self.root, kind);
+                keys(root, kind).iter().all(|id| now.contains(id))
+            })
+    }
+
+    /// How metadata is judged here.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// A file that `meta` announces: its length and digest (TUF 5.5.2, 5.6.2), its signatures (5.5.3, 5.6.3)
+    /// and its version (5.5.4, 5.6.4): mix and match.
+    fn open<T: Role>(
+        &self,
+        meta: &MetaFile,
+        bytes: &[u8],
+        authority: Authority<'_>,
+        subject: &str,
+    ) -> Result<Signed<T>, VerifyError> {
+        check_meta(meta, bytes, subject)?;
+        let envelope = Envelope::<T>::parse(bytes, subject)?;
+        let signers = check_signatures(&envelope, authority, self.policy.foreign, subject)?;
+        check_version(subject, meta.version, envelope.signed.common().version)?;
+        Ok(Signed {
+            role: envelope.signed,
+            signers,
+        })
+    }
+
+    /// By the keys that the trusted root names for the role.
+    fn check_signatures<T: Role>(
+        &self,
+        envelope: &Envelope<T>,
+        subject: &str,
+    ) -> Result<Vec<KeyId>, VerifyError> {
+        let authority = root_authority(&self.root, T::KIND)?;
+        check_signatures(envelope, authority, self.policy.foreign, subject)
     }
 
     fn check_expiry<T: Role>(&self, role: &T, subject: &str) -> Result<(), VerifyError> {
         let expires = role.common().expires;
-        if expires <= self.now && self.expiry == Expiry::Refuse {
+        if expires <= self.policy.now && self.policy.expiry == Expiry::Refuse {
             return Err(VerifyError::Expired {
                 subject: subject.to_owned(),
                 expires,
@@ -340,192 +473,56 @@ impl TrustedMetadata {
     }
 }
 
-/// What a repository offers now, by signed metadata.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Repository {
-    targets: Targets,
-    signers: Vec<KeyId>,
-    expires: UnixTime,
+/// Who may sign a role, in the eyes of whoever names it.
+#[derive(Clone, Copy)]
+struct Authority<'a> {
+    name: &'a str,
+    keys: &'a BTreeMap<KeyId, PublicKey>,
+    role: &'a RoleKeys,
 }
 
-/// A release as the targets metadata names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReleaseTarget {
-    /// Its name.
-    pub name: ReleaseName,
-    /// Its version.
-    pub version: Version,
-    /// The manifest's path inside the repository, with the digest in the file name.
-    pub path: String,
-    /// The manifest's length, in bytes.
-    pub length: u64,
-    /// The manifest's digest.
-    pub sha256: Sha256Digest,
-}
-
-impl ReleaseTarget {
-    fn new(name: ReleaseName, version: Version, length: u64, sha256: Sha256Digest) -> Self {
-        let path = format!("targets/{name}/{version}/{sha256}.release.json");
-        Self {
-            name,
-            version,
-            path,
-            length,
-            sha256,
-        }
-    }
-
-    /// What the manifest's bytes must be.
-    pub fn expected(&self) -> Expected {
-        Expected {
-            subject: self.path.clone(),
-            length: Some(self.length),
-            sha256: self.sha256,
-        }
-    }
-}
-
-impl Repository {
-    /// The keys whose valid signatures the targets metadata has.
-    pub fn signers(&self) -> &[KeyId] {
-        &self.signers
-    }
-
-    /// When the first of the four roles expires.
-    pub fn expires(&self) -> UnixTime {
-        self.expires
-    }
-
-    /// Every release, by name and version as text.
-    pub fn releases(&self) -> impl Iterator<Item = (ReleaseName, Version, &TargetFile)> {
-        self.targets.targets.iter().filter_map(|(path, file)| {
-            let (name, version) = parse_release_target(path)?;
-            Some((name, version, file))
-        })
-    }
-
-    /// The release that `selector` names now.
-    ///
-    /// # Errors
-    /// [`ResolveError::UnknownName`], [`ResolveError::UnknownVersion`], [`ResolveError::UnknownChannel`]
-    /// (also for a channel that names two releases); `repository` is for the message.
-    pub fn find(
-        &self,
-        name: &ReleaseName,
-        selector: &Selector,
-        repository: &str,
-    ) -> Result<ReleaseTarget, ResolveError> {
-        let found = match selector {
-            Selector::Version(version) => self
-                .targets
-                .targets
-                .get(&release_target(name, version))
-                .map(|file| (version.clone(), file)),
-            Selector::Channel(channel) => {
-                let mut named = self
-                    .releases()
-                    .filter(|(other, _, file)| other == name && file.channels().contains(channel));
-                match (named.next(), named.next()) {
-                    (Some((_, version, file)), None) => Some((version, file)),
-                    _ => None,
-                }
-            }
-        };
-        match found {
-            Some((version, file)) => Ok(ReleaseTarget::new(
-                name.clone(),
-                version,
-                file.length,
-                file.hashes.sha256,
-            )),
-            None => Err(self.unknown(name, selector, repository)),
-        }
-    }
-
-    /// The release of that name whose manifest has the digest `sha256`, whatever its version.
-    pub fn find_digest(&self, name: &ReleaseName, sha256: Sha256Digest) -> Option<ReleaseTarget> {
-        self.releases()
-            .find(|(other, _, file)| other == name && file.hashes.sha256 == sha256)
-            .map(|(name, version, file)| ReleaseTarget::new(name, version, file.length, sha256))
-    }
-
-    fn unknown(&self, name: &ReleaseName, selector: &Selector, repository: &str) -> ResolveError {
-        let of_name: Vec<_> = self
-            .releases()
-            .filter(|(other, _, _)| other == name)
-            .collect();
-        if of_name.is_empty() {
-            let mut known: Vec<String> = self
-                .releases()
-                .map(|(name, _, _)| name.to_string())
-                .collect();
-            known.dedup();
-            return ResolveError::UnknownName {
-                repository: repository.to_owned(),
-                name: name.to_string(),
-                known,
-            };
-        }
-        match selector {
-            Selector::Version(version) => ResolveError::UnknownVersion {
-                name: name.to_string(),
-                version: version.to_string(),
-                known: of_name
-                    .iter()
-                    .map(|(_, version, _)| version.to_string())
-                    .collect(),
-            },
-            Selector::Channel(channel) => {
-                let mut known: Vec<String> = of_name
-                    .iter()
-                    .flat_map(|(_, _, file)| file.channels())
-                    .map(Channel::to_string)
-                    .collect();
-                known.sort();
-                known.dedup();
-                ResolveError::UnknownChannel {
-                    name: name.to_string(),
-                    channel: channel.to_string(),
-                    known,
-                }
-            }
-        }
-    }
+fn root_authority(root: &Root, kind: RoleKind) -> Result<Authority<'_>, VerifyError> {
+    let name = kind.as_str();
+    let role = root.roles.get(name).ok_or_else(|| VerifyError::Malformed {
+        subject: format!("{}.root.json", root.common.version),
+        reason: format!("expected the role `{name}`"),
+    })?;
+    Ok(Authority {
+        name,
+        keys: &root.keys,
+        role,
+    })
 }
 
 /// TUF 5.3.4 and the like: distinct keys of the role, each with a valid signature, reach the threshold.
 fn check_signatures<T: Role>(
     envelope: &Envelope<T>,
-    root: &Root,
+    authority: Authority<'_>,
+    foreign: Option<ForeignScheme>,
     subject: &str,
 ) -> Result<Vec<KeyId>, VerifyError> {
-    let name = T::KIND.as_str();
-    let role = root.roles.get(name).ok_or_else(|| VerifyError::Malformed {
-        subject: format!("{}.root.json", root.common.version),
-        reason: format!("expected the role `{name}`"),
-    })?;
     // `Envelope::parse` refuses a key id that signs twice. One key under two key ids, which a field that nobody
     // knows is enough for, counts once, too.
     let mut signers: Vec<KeyId> = Vec::new();
     let mut counted: Vec<&PublicKey> = Vec::new();
     for (id, signature) in &envelope.signatures {
-        if !role.keyids.contains(id) {
+        if !authority.role.keyids.contains(id) {
             continue;
         }
-        if let Some(key) = root.keys.get(id)
+        if let Some(key) = authority.keys.get(id)
             && !counted.iter().any(|other| other.is_same_key(key))
-            && key.verifies(&envelope.canonical, signature)
+            && key.verifies_with(&envelope.canonical, signature, foreign)
         {
             counted.push(key);
             signers.push(*id);
         }
     }
     let valid = signers.len() as u64;
-    if valid < role.threshold {
+    if valid < authority.role.threshold {
         return Err(VerifyError::Threshold {
             subject: subject.to_owned(),
-            role: name.to_owned(),
-            needed: role.threshold,
+            role: authority.name.to_owned(),
+            needed: authority.role.threshold,
             valid,
         });
     }
@@ -534,21 +531,13 @@ fn check_signatures<T: Role>(
 
 /// What a root must be before its keys are used.
 fn check_root(root: &Root, subject: &str) -> Result<(), VerifyError> {
-    let malformed = |reason: String| {
-        Err(VerifyError::Malformed {
-            subject: subject.to_owned(),
-            reason,
-        })
-    };
     if !root.consistent_snapshot {
-        return malformed("expected consistent_snapshot true, got false".into());
+        return Err(VerifyError::Malformed {
+            subject: subject.to_owned(),
+            reason: "expected consistent_snapshot true, got false".into(),
+        });
     }
-    for (id, key) in &root.keys {
-        // A key under another's id could count twice.
-        if key.id() != *id {
-            return malformed(format!("the key id `{id}` is not the digest of its key"));
-        }
-    }
+    check_keys(&root.keys, subject)?;
     for kind in [
         RoleKind::Root,
         RoleKind::Timestamp,
@@ -556,20 +545,11 @@ fn check_root(root: &Root, subject: &str) -> Result<(), VerifyError> {
         RoleKind::Targets,
     ] {
         let name = kind.as_str();
-        let Some(role) = root.roles.get(name) else {
-            return malformed(format!("expected the role `{name}`"));
-        };
-        if role.threshold == 0 {
-            return malformed(format!(
-                "expected a threshold of at least 1 for `{name}`, got 0"
-            ));
-        }
-        let mut ids = role.keyids.clone();
-        ids.sort_unstable();
-        ids.dedup();
-        if ids.len() != role.keyids.len() {
-            return malformed(format!("the role `{name}` lists a key id twice"));
-        }
+        let role = root.roles.get(name).ok_or_else(|| VerifyError::Malformed {
+            subject: subject.to_owned(),
+            reason: format!("expected the role `{name}`"),
+        })?;
+        role.check(name, subject)?;
     }
     Ok(())
 }
@@ -585,15 +565,10 @@ fn check_meta(meta: &MetaFile, bytes: &[u8], subject: &str) -> Result<(), Verify
             got,
         });
     }
-    if let Some(hashes) = &meta.hashes {
-        Expected {
-            subject: subject.to_owned(),
-            length: None,
-            sha256: hashes.sha256,
-        }
-        .check_bytes(bytes)?;
+    match &meta.hashes {
+        Some(hashes) => hashes.check(bytes, subject),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn check_version(subject: &str, expected: u64, got: u64) -> Result<(), VerifyError> {

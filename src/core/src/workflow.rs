@@ -2,38 +2,116 @@
 //!
 //! The caller asks for the next [`Step`], fetches what it says and hands the bytes back, until the step is
 //! [`Step::Done`]. A cached role saves its request where the metadata above it names exactly those bytes.
-//! Nothing is to be stored before [`Refresh::finish`] returns: state that was not verified whole is not kept.
+//!
+//! What was verified is kept even if the rest fails ([`Refresh::verified`]): a key that was seen to be revoked
+//! stays revoked, and a version that was seen stays seen. What was not verified is never kept.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use crate::digest::Sha256Digest;
 use crate::error::{Error, ResolveError, VerifyError};
+use crate::json;
+use crate::keys::ForeignScheme;
 use crate::limits::Limits;
-use crate::metadata::MetaFile;
+use crate::metadata::{MetaFile, RoleKind};
+use crate::repository::Repository;
 use crate::time::UnixTime;
-use crate::trust::{Expiry, Repository, TrustedMetadata, Update, Verified};
+use crate::trust::{Expiry, Network, Policy, TrustedMetadata, Update};
+
+/// How far the clock may go on before that alone is worth storing, in seconds.
+const CLOCK_STEP: i64 = 3_600;
 
 /// Metadata files as they were received, for one root pin. Not trusted: all of it is verified again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CachedMetadata {
-    /// `1.root.json`, `2.root.json`, … without a gap.
+    /// From the pinned root on, without a gap.
     pub roots: Vec<Vec<u8>>,
     /// `timestamp.json`.
     pub timestamp: Option<Vec<u8>>,
     /// The snapshot.
     pub snapshot: Option<Vec<u8>>,
-    /// The top-level targets.
-    pub targets: Option<Vec<u8>>,
+    /// Targets files by role name: `targets`, and delegated roles.
+    pub targets: BTreeMap<String, Vec<u8>>,
+    /// The last chain that was whole, while the files above are not all that it had: a refresh broke off, or
+    /// other roles have not been asked for since. What was loaded before still loads from it, until it expires.
+    pub whole: Option<Chain>,
+    /// A time that has passed: what expired by it has expired, whatever the clock says later.
+    pub clock_floor: Option<UnixTime>,
 }
 
 impl CachedMetadata {
-    /// How far it is: roots, and the timestamp's version as it says itself. For two writers that do not know of
-    /// each other; nothing is trusted for it.
-    pub fn progress(&self) -> (usize, u64) {
-        let version = self.timestamp.as_deref().and_then(|bytes| {
-            let timestamp = crate::json::parse(bytes, "timestamp.json").ok()?;
-            timestamp.get("signed")?.get("version")?.as_u64()
-        });
-        (self.roots.len(), version.unwrap_or(0))
+    /// Of two records whose writers do not know of each other: the one with more roots, as a new root can take
+    /// versions back; below the same root the higher version of each file, as each says itself. Nothing is
+    /// trusted for it.
+    #[must_use]
+    pub fn further(one: &Self, other: &Self) -> Self {
+        match one.roots.len().cmp(&other.roots.len()) {
+            Ordering::Greater => return one.clone(),
+            Ordering::Less => return other.clone(),
+            Ordering::Equal => {}
+        }
+        let mut next = other.clone();
+        next.timestamp = higher(one.timestamp.as_ref(), other.timestamp.as_ref());
+        next.snapshot = higher(one.snapshot.as_ref(), other.snapshot.as_ref());
+        for (role, file) in &one.targets {
+            if let Some(file) = higher(Some(file), other.targets.get(role)) {
+                next.targets.insert(role.clone(), file);
+            }
+        }
+        // Newest files of both need not belong together. Those of one that has no other chain do.
+        let whole = |of: &Self| of.whole.clone().or_else(|| of.newest());
+        next.whole = match (whole(one), whole(other)) {
+            (Some(one), Some(other)) if version(&one.timestamp) > version(&other.timestamp) => {
+                Some(one)
+            }
+            (one, other) => other.or(one),
+        };
+        if next.whole == next.newest() {
+            next.whole = None;
+        }
+        next
     }
+
+    /// The newest files, whether or not they belong together.
+    fn newest(&self) -> Option<Chain> {
+        Some(Chain {
+            timestamp: self.timestamp.clone()?,
+            snapshot: self.snapshot.clone()?,
+            targets: self.targets.clone(),
+        })
+    }
+
+    /// Raises the clock's floor to `time`; it never goes back.
+    pub fn raise_floor(&mut self, time: UnixTime) {
+        if self.clock_floor.is_none_or(|floor| floor < time) {
+            self.clock_floor = Some(time);
+        }
+    }
+}
+
+fn higher(one: Option<&Vec<u8>>, other: Option<&Vec<u8>>) -> Option<Vec<u8>> {
+    match (one, other) {
+        (Some(one), Some(other)) if version(one) <= version(other) => Some(other.clone()),
+        (one, other) => one.or(other).cloned(),
+    }
+}
+
+/// The version that a metadata file claims.
+fn version(file: &[u8]) -> Option<u64> {
+    let value = json::parse(file, "metadata").ok()?;
+    value.get("signed")?.get("version")?.as_u64()
+}
+
+/// Timestamp, snapshot and targets files that belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// `timestamp.json`.
+    pub timestamp: Vec<u8>,
+    /// The snapshot that it names.
+    pub snapshot: Vec<u8>,
+    /// Targets files by role name, as in [`CachedMetadata::targets`].
+    pub targets: BTreeMap<String, Vec<u8>>,
 }
 
 /// How the first root is known.
@@ -57,7 +135,7 @@ pub enum Step {
 /// A metadata file to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetadataFetch {
-    /// Inside the repository, such as `metadata/timestamp.json`.
+    /// Inside the repository, such as `metadata/timestamp.json`. Percent-encoded.
     pub path: String,
     /// Bytes to read at most; a longer body is refused.
     pub limit: u64,
@@ -78,12 +156,15 @@ pub enum Absence {
 #[derive(Debug, Clone)]
 pub struct Refresh {
     repository: String,
-    pin: RootTrust,
-    now: UnixTime,
+    trust: RootTrust,
+    /// Known from the start, or with the first root.
+    pin: Option<Sha256Digest>,
+    policy: Policy,
     limits: Limits,
+    /// As the cache had it.
     cached: CachedMetadata,
-    /// What was verified in this refresh, to be stored at the end.
-    fresh: CachedMetadata,
+    /// The same, with what this refresh has verified in its place.
+    kept: CachedMetadata,
     trusted: Option<TrustedMetadata>,
     /// Roots that this refresh has added.
     rotations: u32,
@@ -100,45 +181,64 @@ enum State {
     Done,
 }
 
-/// The result of a refresh.
-#[derive(Debug, Clone)]
-pub struct Refreshed {
-    /// What the repository offers.
-    pub repository: Verified<Repository>,
-    /// The digest of the first root; new if trust was on first use.
-    pub pin: Sha256Digest,
-    /// What to store, in one transaction, in place of all that was cached for this pin.
-    pub metadata: CachedMetadata,
-    /// Whether it differs from what was cached.
-    pub changed: bool,
-}
-
 impl Refresh {
-    /// Starts from what is cached, which may be nothing. `repository` is the base URL, for messages.
+    /// Starts from what is cached, which may be nothing. `repository` is the base URL, for messages. Where the
+    /// cache knows of a later time than `now`, expiry is judged by that.
     pub fn new(
-        pin: RootTrust,
+        trust: RootTrust,
         repository: &str,
         cached: CachedMetadata,
         now: UnixTime,
         limits: Limits,
     ) -> Self {
+        let policy = Policy {
+            now: cached.clock_floor.map_or(now, |floor| floor.max(now)),
+            expiry: Expiry::Refuse,
+            network: Network::Online,
+            foreign: None,
+        };
         let mut refresh = Self {
             repository: repository.to_owned(),
-            pin,
-            now,
+            trust,
+            pin: match trust {
+                RootTrust::Pin(pin) => Some(pin),
+                RootTrust::FirstUse => None,
+            },
+            policy,
             limits,
+            kept: cached.clone(),
             cached,
-            fresh: CachedMetadata::default(),
             trusted: None,
             rotations: 0,
             state: State::FirstRoot,
         };
-        if let Some((trusted, used)) = refresh.cached_roots(Expiry::Refuse) {
-            refresh.fresh.roots = refresh.cached.roots[..used].to_vec();
-            refresh.trusted = Some(trusted);
-            refresh.state = State::NextRoot;
-        }
+        refresh.start();
         refresh
+    }
+
+    /// Starts again with a signature scheme that the host adds.
+    #[must_use]
+    pub fn with_foreign_scheme(mut self, scheme: ForeignScheme) -> Self {
+        self.policy.foreign = Some(scheme);
+        self.start();
+        self
+    }
+
+    fn start(&mut self) {
+        self.kept = self.cached.clone();
+        match self.cached_roots(self.policy) {
+            Some((trusted, used)) => {
+                self.kept.roots.truncate(used);
+                self.trusted = Some(trusted);
+                self.state = State::NextRoot;
+            }
+            None => self.kept.roots.clear(),
+        }
+    }
+
+    /// Whether the cache has the pinned root.
+    pub fn has_root(&self) -> bool {
+        self.trusted.is_some()
     }
 
     /// What to do next.
@@ -146,32 +246,18 @@ impl Refresh {
     /// # Errors
     /// [`VerifyError::Malformed`] only if steps were taken out of order.
     pub fn step(&self) -> Result<Step, Error> {
-        let fetch = |file: String, limit, absence| {
-            Step::Fetch(MetadataFetch {
-                path: format!("metadata/{file}"),
-                limit,
-                absence,
-            })
-        };
         let versioned = |meta: &MetaFile, file: &str, limit: u64| {
             let limit = meta.length.map_or(limit, |length| length.min(limit));
-            fetch(format!("{}.{file}", meta.version), limit, Absence::Refused)
+            fetch(&format!("{}.{file}", meta.version), limit, Absence::Refused)
         };
-        Ok(match self.state {
-            State::FirstRoot => fetch("1.root.json".into(), self.limits.root, Absence::Refused),
+        Ok(Step::Fetch(match self.state {
+            State::FirstRoot => fetch("1.root.json", self.limits.root, Absence::Refused),
             State::NextRoot => {
                 let next = self.trusted()?.root_version() + 1;
-                fetch(
-                    format!("{next}.root.json"),
-                    self.limits.root,
-                    Absence::Expected,
-                )
+                let file = format!("{next}.root.json");
+                fetch(&file, self.limits.root, Absence::Expected)
             }
-            State::Timestamp => fetch(
-                "timestamp.json".into(),
-                self.limits.timestamp,
-                Absence::Refused,
-            ),
+            State::Timestamp => self.timestamp(),
             State::Snapshot => versioned(
                 self.trusted()?.snapshot_meta()?,
                 "snapshot.json",
@@ -182,31 +268,54 @@ impl Refresh {
                 "targets.json",
                 self.limits.targets,
             ),
-            State::Done => Step::Done,
-        })
+            State::Done => return Ok(Step::Done),
+        }))
+    }
+
+    /// A file that will be asked for soon unless this one fails. A host that would rather have an answer early
+    /// than a request less fetches it at the same time; it is judged in its turn.
+    pub fn speculate(&self) -> Option<MetadataFetch> {
+        (self.state == State::NextRoot).then(|| self.timestamp())
+    }
+
+    fn timestamp(&self) -> MetadataFetch {
+        fetch("timestamp.json", self.limits.timestamp, Absence::Refused)
     }
 
     /// Takes the file that [`step`](Self::step) asked for; `None` if it does not exist and may be absent.
     ///
     /// # Errors
-    /// The rule that the file breaks. The refresh cannot go on afterwards; what was cached stays valid.
+    /// The rule that the file breaks. The refresh cannot go on afterwards; what was verified stays valid.
     pub fn supply(&mut self, file: Option<Vec<u8>>) -> Result<(), Error> {
+        let role = match self.state {
+            State::FirstRoot | State::NextRoot => Some(RoleKind::Root),
+            State::Timestamp => Some(RoleKind::Timestamp),
+            State::Snapshot => Some(RoleKind::Snapshot),
+            State::Targets => Some(RoleKind::Targets),
+            State::Done => None,
+        };
+        let result = self.take(file);
+        self.note_expiry(&result, role);
+        result
+    }
+
+    fn take(&mut self, file: Option<Vec<u8>>) -> Result<(), Error> {
         match (self.state, file) {
             (State::FirstRoot, Some(bytes)) => {
-                let pin = match self.pin {
-                    RootTrust::Pin(pin) => pin,
-                    RootTrust::FirstUse => Sha256Digest::of(&bytes),
-                };
-                let trusted = TrustedMetadata::from_pin(
-                    &bytes,
-                    pin,
-                    &self.repository,
-                    self.now,
-                    Expiry::Refuse,
-                )?;
-                self.pin = RootTrust::Pin(pin);
+                let pin = self.pin.unwrap_or_else(|| Sha256Digest::of(&bytes));
+                let trusted =
+                    TrustedMetadata::from_pin(&bytes, pin, &self.repository, self.policy)?;
+                if trusted.root_version() != 1 {
+                    return Err(VerifyError::MixAndMatch {
+                        subject: "1.root.json".into(),
+                        expected: 1,
+                        got: trusted.root_version(),
+                    }
+                    .into());
+                }
+                self.pin = Some(pin);
                 self.trusted = Some(trusted);
-                self.fresh.roots.push(bytes);
+                self.kept.roots.push(bytes);
                 self.state = State::NextRoot;
             }
             (State::NextRoot, Some(bytes)) => {
@@ -218,51 +327,55 @@ impl Refresh {
                     }
                     .into());
                 }
-                self.trusted_mut()?.update_root(&bytes)?;
+                let before = self.trusted()?.root().clone();
+                // One that takes the place of a damaged record was new when that was stored.
+                let new = self.kept.roots.len() >= self.cached.roots.len();
+                let trusted = self.trusted_mut()?;
+                trusted.update_root(&bytes)?;
+                if new && !trusted.keeps_online_keys_of(&before) {
+                    (self.kept.timestamp, self.kept.snapshot) = (None, None);
+                    self.kept.whole = None;
+                }
                 self.rotations += 1;
-                self.fresh.roots.push(bytes);
-                // TUF 5.3.8: kept whatever comes after, so that a key that was seen to be revoked does not serve
-                // again when the rest of the refresh fails.
-                self.cached.roots.clone_from(&self.fresh.roots);
+                self.kept.roots.push(bytes);
             }
             (State::NextRoot, None) => {
-                // Before anything is taken out of the cache: a refusal leaves it whole.
-                self.trusted()?.finish_root()?;
-                let (timestamp, snapshot) =
-                    (self.cached.timestamp.take(), self.cached.snapshot.take());
-                let trusted = self.trusted_mut()?;
-                // A timestamp that the root's keys no longer sign takes the snapshot's memory with it: after a
-                // key was lost and replaced, version numbers of its time mean nothing (TUF 5.3.11).
-                if timestamp
-                    .as_ref()
-                    .is_some_and(|bytes| trusted.remember_timestamp(bytes))
-                    && let Some(bytes) = &snapshot
-                {
-                    trusted.remember_snapshot(bytes);
+                let (known, got) = (self.cached.roots.len(), self.kept.roots.len());
+                // A record that was damaged is made good by the server. One that withholds a root that was seen
+                // before would have its keys believed again.
+                if got < known {
+                    let count = |number| u64::try_from(number).unwrap_or(u64::MAX);
+                    return Err(VerifyError::Rollback {
+                        subject: "root.json".into(),
+                        trusted: count(known),
+                        got: count(got),
+                    }
+                    .into());
                 }
-                (self.cached.timestamp, self.cached.snapshot) = (timestamp, snapshot);
+                self.trusted()?.finish_root()?;
+                self.remember();
                 self.state = State::Timestamp;
             }
             (State::Timestamp, Some(bytes)) => {
-                let update = self.trusted_mut()?.update_timestamp(&bytes)?;
-                self.fresh.timestamp = match update {
-                    Update::New => Some(bytes),
-                    Update::Same => self.cached.timestamp.clone(),
-                };
+                if self.trusted_mut()?.update_timestamp(&bytes)? == Update::New {
+                    if let Some(newest) = self.kept.newest()
+                        && self.walk(&newest, Expiry::AcceptStale).is_ok()
+                    {
+                        self.kept.whole = Some(newest);
+                    }
+                    self.kept.timestamp = Some(bytes);
+                }
                 self.state = State::Snapshot;
-                if let Some(cached) = self.cached.snapshot.clone()
-                    && self.trusted_mut()?.update_snapshot(&cached).is_ok()
+                if let Some(cached) = self.kept.snapshot.clone()
+                    && self.take_snapshot(cached).is_err()
                 {
-                    self.take_snapshot(cached)?;
+                    self.state = State::Snapshot;
                 }
             }
-            (State::Snapshot, Some(bytes)) => {
-                self.trusted_mut()?.update_snapshot(&bytes)?;
-                self.take_snapshot(bytes)?;
-            }
+            (State::Snapshot, Some(bytes)) => self.take_snapshot(bytes)?,
             (State::Targets, Some(bytes)) => {
                 self.trusted_mut()?.update_targets(&bytes)?;
-                self.fresh.targets = Some(bytes);
+                self.kept.targets.insert(top(), bytes);
                 self.state = State::Done;
             }
             (state, file) => {
@@ -277,74 +390,146 @@ impl Refresh {
     ///
     /// # Errors
     /// [`VerifyError::Malformed`] only if steps were left out.
-    pub fn finish(self) -> Result<Refreshed, Error> {
-        let RootTrust::Pin(pin) = self.pin else {
-            return Err(out_of_order("no root"));
-        };
-        let trusted = self.trusted.ok_or_else(|| out_of_order("no root"))?;
-        let repository = trusted.into_repository()?;
-        let changed = self.rotations > 0 || self.fresh != self.cached;
-        Ok(Refreshed {
-            repository,
-            pin,
-            metadata: self.fresh,
-            changed,
-        })
+    pub fn finish(mut self) -> Result<Repository, Error> {
+        let trusted = self.trusted.take().ok_or_else(|| out_of_order("no root"))?;
+        self.note_time(&trusted)?;
+        self.repository(trusted)
     }
 
-    /// The state of the repository by cached metadata alone, for when the server cannot be reached.
+    /// The state of the repository by cached metadata alone, for when the server cannot be reached: by the newest
+    /// files if they are a whole chain, else by the last ones that were.
     ///
     /// # Errors
     /// [`ResolveError::Offline`] if the cache does not hold a whole chain from the pin;
     /// [`VerifyError::Expired`] unless `expiry` accepts stale metadata.
-    pub fn offline(&self, expiry: Expiry) -> Result<Refreshed, Error> {
-        let incomplete = || ResolveError::Offline {
+    pub fn offline(&mut self, expiry: Expiry) -> Result<Repository, Error> {
+        let newest = self.kept.newest().ok_or_else(|| self.incomplete());
+        let walked = newest.and_then(|chain| Ok((self.walk(&chain, expiry)?, chain)));
+        match walked {
+            Ok((trusted, chain)) => self.offline_repository(trusted, chain),
+            Err(error @ Error::Verify(VerifyError::Expired { .. })) => {
+                self.note_expiry::<()>(&Err(error.clone()), None);
+                Err(error)
+            }
+            Err(error) => self.offline_whole(expiry).map_err(|other| match other {
+                Error::Resolve(_) => error,
+                other => other,
+            }),
+        }
+    }
+
+    /// As [`offline`](Self::offline), by the last whole chain: for a role that the newest one does not have yet.
+    ///
+    /// # Errors
+    /// As [`offline`](Self::offline).
+    pub fn offline_whole(&mut self, expiry: Expiry) -> Result<Repository, Error> {
+        let chain = self.kept.whole.clone().ok_or_else(|| self.incomplete())?;
+        let walked = self.walk(&chain, expiry);
+        self.note_expiry(&walked, None);
+        self.offline_repository(walked?, chain)
+    }
+
+    fn offline_repository(
+        &mut self,
+        trusted: TrustedMetadata,
+        chain: Chain,
+    ) -> Result<Repository, Error> {
+        self.note_time(&trusted)?;
+        let mut repository = self.repository(trusted)?;
+        repository.read_from(chain.targets);
+        Ok(repository)
+    }
+
+    fn incomplete(&self) -> Error {
+        ResolveError::Offline {
             subject: format!("the metadata of {}", self.repository),
+        }
+        .into()
+    }
+
+    /// Verifies a cached chain as a refresh would.
+    fn walk(&self, chain: &Chain, expiry: Expiry) -> Result<TrustedMetadata, Error> {
+        let policy = Policy {
+            expiry,
+            network: Network::Offline,
+            ..self.policy
         };
-        let RootTrust::Pin(pin) = self.pin else {
-            return Err(incomplete().into());
-        };
-        let (mut trusted, used) = self.cached_roots(expiry).ok_or_else(incomplete)?;
-        let (Some(timestamp), Some(snapshot), Some(targets)) = (
-            &self.cached.timestamp,
-            &self.cached.snapshot,
-            &self.cached.targets,
-        ) else {
-            return Err(incomplete().into());
-        };
-        if used < self.cached.roots.len() || !trusted.remember_timestamp(timestamp) {
-            return Err(incomplete().into());
+        let (mut trusted, used) = self.cached_roots(policy).ok_or_else(|| self.incomplete())?;
+        // The newest root may be the one that is damaged, and may be the one that revoked a key.
+        let newest = self.kept.roots.len().max(self.cached.roots.len());
+        let targets = chain.targets.get(&top()).ok_or_else(|| self.incomplete())?;
+        if used < newest || !trusted.remember_timestamp(&chain.timestamp) {
+            return Err(self.incomplete());
         }
         trusted.finish_root()?;
         trusted.use_remembered_timestamp()?;
-        trusted.update_snapshot(snapshot)?;
+        trusted.update_snapshot(&chain.snapshot)?;
         trusted.update_targets(targets)?;
-        let repository = trusted.into_repository()?;
-        Ok(Refreshed {
-            repository,
-            pin,
-            metadata: self.cached.clone(),
-            changed: false,
-        })
+        Ok(trusted)
     }
 
-    /// What is to be stored although the refresh failed: what was cached, with the roots that were added.
-    /// `None` if none were, or if trust was on first use and has not been settled.
-    pub fn newer_roots(&self) -> Option<(Sha256Digest, &CachedMetadata)> {
-        match self.pin {
-            RootTrust::Pin(pin) if self.rotations > 0 => Some((pin, &self.cached)),
+    fn repository(&self, trusted: TrustedMetadata) -> Result<Repository, Error> {
+        let pin = self.pin.ok_or_else(|| out_of_order("no root"))?;
+        let (label, kept) = (&self.repository, self.kept.clone());
+        let stored = self.cached.clone();
+        Repository::new(label, pin, &self.limits, trusted, kept, stored)
+    }
+
+    /// The time by which `trusted` was judged has passed. A clock that runs ahead raises the floor no further than
+    /// to the first expiry that was signed, so that a repository that is kept up comes back once the clock is
+    /// right again.
+    fn note_time(&mut self, trusted: &TrustedMetadata) -> Result<(), Error> {
+        let (_, expires) = trusted.chain()?;
+        let passed = self.policy.now.min(expires);
+        let worthwhile = |floor: UnixTime| passed.0.saturating_sub(floor.0) >= CLOCK_STEP;
+        // Who accepts stale metadata says nothing of the clock.
+        if trusted.policy().expiry == Expiry::Refuse
+            && (self.kept != self.cached || self.kept.clock_floor.is_none_or(worthwhile))
+        {
+            self.kept.raise_floor(passed);
+        }
+        Ok(())
+    }
+
+    /// What has expired by a time that has passed has expired once and for all. The floor goes no further than
+    /// to the first expiry of the whole chain that is kept, with the role `offered` in place of the kept one: by
+    /// a clock that ran ahead the root has expired, too, and would keep out all that is signed until then.
+    fn note_expiry<T>(&mut self, result: &Result<T, Error>, offered: Option<RoleKind>) {
+        let Err(Error::Verify(VerifyError::Expired { expires, .. })) = result else {
+            return;
+        };
+        let mut chains = [self.kept.newest(), self.kept.whole.clone()]
+            .into_iter()
+            .flatten();
+        if let Some(kept) = chains.find_map(|chain| self.walk(&chain, Expiry::AcceptStale).ok()) {
+            let others = kept.first_expiry(offered);
+            self.kept
+                .raise_floor(others.map_or(*expires, |it| it.min(*expires)));
+        }
+    }
+
+    /// What has been verified so far, to be stored in one transaction in place of all that is stored for the
+    /// pin, whether or not the refresh goes on to succeed (TUF 5.3.8, 5.4.5, 5.5.7, 5.6.6). `None` if nothing
+    /// new was, or if trust is on first use: that is settled by a whole chain alone.
+    pub fn verified(&self) -> Option<(Sha256Digest, &CachedMetadata)> {
+        match self.trust {
+            // A record whose newest roots are damaged is not replaced by one that never had them.
+            RootTrust::Pin(pin)
+                if !self.kept.roots.is_empty()
+                    && self.kept.roots.len() >= self.cached.roots.len()
+                    && self.kept != self.cached =>
+            {
+                Some((pin, &self.kept))
+            }
             _ => None,
         }
     }
 
     /// Walks the cached roots as far as they verify; `None` if not even the first one does.
-    fn cached_roots(&self, expiry: Expiry) -> Option<(TrustedMetadata, usize)> {
-        let RootTrust::Pin(pin) = self.pin else {
-            return None;
-        };
-        let (first, rest) = self.cached.roots.split_first()?;
-        let mut trusted =
-            TrustedMetadata::from_pin(first, pin, &self.repository, self.now, expiry).ok()?;
+    fn cached_roots(&self, policy: Policy) -> Option<(TrustedMetadata, usize)> {
+        let pin = self.pin?;
+        let (first, rest) = self.kept.roots.split_first()?;
+        let mut trusted = TrustedMetadata::from_pin(first, pin, &self.repository, policy).ok()?;
         let mut used = 1;
         for root in rest {
             if trusted.update_root(root).is_err() {
@@ -355,13 +540,44 @@ impl Refresh {
         Some((trusted, used))
     }
 
+    /// Takes the cached timestamp and snapshot as the references for rollback, as far as the root's keys sign them.
+    fn remember(&mut self) {
+        let Some(trusted) = &mut self.trusted else {
+            return;
+        };
+        if let Some(timestamp) = &self.kept.timestamp {
+            trusted.remember_timestamp(timestamp);
+        }
+        if let Some(snapshot) = &self.kept.snapshot {
+            trusted.remember_snapshot(snapshot);
+        }
+    }
+
     fn take_snapshot(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
-        self.fresh.snapshot = Some(bytes);
+        let trusted = self
+            .trusted
+            .as_mut()
+            .ok_or_else(|| out_of_order("no root"))?;
+        let before: BTreeMap<String, Option<u64>> = self
+            .kept
+            .targets
+            .keys()
+            .map(|role| (role.clone(), trusted.version_of(role)))
+            .collect();
+        trusted.update_snapshot(&bytes)?;
+        self.kept.snapshot = Some(bytes);
         self.state = State::Targets;
-        if let Some(cached) = self.cached.targets.clone()
-            && self.trusted_mut()?.update_targets(&cached).is_ok()
+        // A delegated role that has another version now is no use, and one that is not named is nobody's.
+        self.kept.targets.retain(|role, _| {
+            let (then, now) = (
+                before.get(role).copied().flatten(),
+                trusted.version_of(role),
+            );
+            *role == top() || now.is_some() && (then.is_none() || then == now)
+        });
+        if let Some(cached) = self.kept.targets.get(&top())
+            && trusted.update_targets(cached).is_ok()
         {
-            self.fresh.targets = Some(cached);
             self.state = State::Done;
         }
         Ok(())
@@ -373,6 +589,18 @@ impl Refresh {
 
     fn trusted_mut(&mut self) -> Result<&mut TrustedMetadata, Error> {
         self.trusted.as_mut().ok_or_else(|| out_of_order("no root"))
+    }
+}
+
+fn top() -> String {
+    RoleKind::Targets.as_str().to_owned()
+}
+
+fn fetch(file: &str, limit: u64, absence: Absence) -> MetadataFetch {
+    MetadataFetch {
+        path: format!("metadata/{file}"),
+        limit,
+        absence,
     }
 }
 

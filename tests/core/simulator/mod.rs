@@ -5,22 +5,27 @@
 //! from fixed seeds and time is a field, so that every run is the same.
 
 mod client;
+mod delegated;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::{Error, FetchError};
+use webimport_core::json::canonical;
 use webimport_core::metadata::{
     Common, Custom, CustomRelease, Hashes, MetaFile, Other, RoleKeys, RoleKind, Root, Snapshot,
-    TargetFile, Targets, Timestamp, release_target,
+    TargetFile, Targets, Timestamp, encode_role, release_target,
 };
-use webimport_core::sign::{SigningKey, sign_role};
+use webimport_core::sign::{Algorithm, SigningKey};
 use webimport_core::time::UnixTime;
 use webimport_core::workflow::{Absence, MetadataFetch};
 
-pub(crate) use client::{Client, assert_refused};
+pub(crate) use client::{Client, assert_refused, describe, whole_chain};
+use delegated::Delegated;
+pub(crate) use delegated::Delegation;
 
 /// Where the repository would be.
 pub(crate) const URL: &str = "https://code.example.org/repo";
@@ -36,12 +41,31 @@ pub(crate) const ROLES: [RoleKind; 4] = [
     RoleKind::Targets,
 ];
 
+/// From this seed on, keys are P-256; below, Ed25519.
+pub(crate) const P256: u8 = 200;
+
 /// The key that belongs to a seed. Made once: that is slow without optimisation.
 pub(crate) fn key(seed: u8) -> SigningKey {
     static KEYS: [OnceLock<SigningKey>; 256] = [const { OnceLock::new() }; 256];
+    let algorithm = if seed < P256 {
+        Algorithm::Ed25519
+    } else {
+        Algorithm::EcdsaP256
+    };
     KEYS[usize::from(seed)]
-        .get_or_init(|| SigningKey::from_seed([seed; 32]))
+        .get_or_init(|| SigningKey::generate(algorithm, [seed; 32]).unwrap())
         .clone()
+}
+
+/// A metadata file. Whatever is told to sign does, a key that is named twice too.
+pub(crate) fn sign<T: Serialize>(signed: &T, keys: &[SigningKey]) -> Vec<u8> {
+    let signed = serde_json::to_value(signed).unwrap();
+    let message = canonical(&signed);
+    let signatures: Vec<Value> = keys
+        .iter()
+        .map(|key| json!({"keyid": key.public().id(), "sig": key.sign_bytes(&message)}))
+        .collect();
+    serde_json::to_vec(&json!({"signatures": signatures, "signed": signed})).unwrap()
 }
 
 /// The seed of the only key that a role has at first.
@@ -65,6 +89,8 @@ pub(crate) struct Simulator {
     signers: [Vec<SigningKey>; 4],
     /// Who else signs the next root: the keys of the one before.
     former: Vec<SigningKey>,
+    /// The delegated roles, by name.
+    delegated: BTreeMap<String, Delegated>,
     /// What the server has, by path.
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     /// Whether a [`MetaFile`] says length and digest, or the version alone.
@@ -110,10 +136,12 @@ impl Simulator {
             targets: Targets {
                 common: common(RoleKind::Targets, 90),
                 targets: BTreeMap::new(),
+                delegations: None,
                 other: Other::new(),
             },
             signers: Default::default(),
             former: Vec::new(),
+            delegated: BTreeMap::new(),
             files: BTreeMap::new(),
             digests: Digests::Stated,
         };
@@ -184,30 +212,37 @@ impl Simulator {
 
     /// Puts a release into the targets, without writing them. Channels move.
     pub(crate) fn add_release(&mut self, name: &str, version: &str, manifest: &[u8], of: &[&str]) {
+        self.add_release_to("targets", name, version, manifest, of);
+    }
+
+    /// Puts a release into a role, top-level targets or delegated, without writing it. Channels move.
+    pub(crate) fn add_release_to(
+        &mut self,
+        role: &str,
+        name: &str,
+        version: &str,
+        manifest: &[u8],
+        of: &[&str],
+    ) {
         let (name, version) = (name.parse().unwrap(), version.parse().unwrap());
         let channels: Vec<_> = of.iter().map(|channel| channel.parse().unwrap()).collect();
-        for (path, file) in &mut self.targets.targets {
+        let targets = &mut self.targets_of(role).targets;
+        for (path, file) in &mut *targets {
             if path.starts_with(&format!("{name}/"))
                 && let Some(release) = file.custom.as_mut().and_then(|it| it.webimport.as_mut())
             {
                 release.channels.retain(|it| !channels.contains(it));
             }
         }
-        let file = TargetFile {
-            length: manifest.len() as u64,
-            hashes: Hashes::sha256(Sha256Digest::of(manifest)),
-            custom: Some(Custom {
-                webimport: Some(CustomRelease {
-                    channels,
-                    other: Other::new(),
-                }),
+        let mut file = target_file(manifest);
+        file.custom = Some(Custom {
+            webimport: Some(CustomRelease {
+                channels,
                 other: Other::new(),
             }),
             other: Other::new(),
-        };
-        self.targets
-            .targets
-            .insert(release_target(&name, &version), file);
+        });
+        targets.insert(release_target(&name, &version), file);
     }
 
     /// Writes a role and every one that names it, down to up, each as its next version.
@@ -223,12 +258,12 @@ impl Simulator {
         for kind in chain(kind) {
             let keys = self.signers_of(*kind);
             let bytes = match kind {
-                RoleKind::Root => sign_role(&self.root, &keys),
-                RoleKind::Timestamp => sign_role(&self.timestamp, &keys),
-                RoleKind::Snapshot => sign_role(&self.snapshot, &keys),
-                RoleKind::Targets => sign_role(&self.targets, &keys),
+                RoleKind::Root => sign(&self.root, &keys),
+                RoleKind::Timestamp => sign(&self.timestamp, &keys),
+                RoleKind::Snapshot => sign(&self.snapshot, &keys),
+                RoleKind::Targets => sign(&self.targets, &keys),
             };
-            self.put(*kind, bytes.unwrap());
+            self.put(*kind, bytes);
         }
         if kind == RoleKind::Root {
             self.former
@@ -241,7 +276,7 @@ impl Simulator {
         let mut envelope: Value = serde_json::from_slice(self.file(kind)).unwrap();
         change(&mut envelope["signed"]);
         let keys = self.signers_of(kind);
-        let bytes = sign_role(&envelope["signed"], &keys).unwrap();
+        let bytes = sign(&envelope["signed"], &keys);
         self.put(kind, bytes);
         for kind in &chain(kind)[1..] {
             self.rewrite(*kind);
@@ -273,6 +308,15 @@ impl Simulator {
         }
     }
 
+    /// What the file above says of a file.
+    fn meta(&self, version: u64, bytes: &[u8]) -> MetaFile {
+        let mut meta = MetaFile::of(version, bytes);
+        if self.digests == Digests::LeftOut {
+            (meta.length, meta.hashes) = (None, None);
+        }
+        meta
+    }
+
     fn signers_of(&self, kind: RoleKind) -> Vec<SigningKey> {
         let mut keys = self.signers[kind as usize].clone();
         if kind == RoleKind::Root {
@@ -287,10 +331,8 @@ impl Simulator {
 
     /// Puts a file on the server, and what is said of it into the role above.
     fn put(&mut self, kind: RoleKind, bytes: Vec<u8>) {
-        let mut meta = MetaFile::of(self.common(kind).version, &bytes);
-        if self.digests == Digests::LeftOut {
-            (meta.length, meta.hashes) = (None, None);
-        }
+        let version = self.common(kind).version;
+        let meta = self.meta(version, &bytes);
         match kind {
             RoleKind::Targets => {
                 self.snapshot.meta.insert("targets.json".into(), meta);
@@ -301,6 +343,16 @@ impl Simulator {
             RoleKind::Timestamp | RoleKind::Root => {}
         }
         *self.file(kind) = bytes;
+    }
+}
+
+/// What targets metadata says of a file by its bytes.
+pub(crate) fn target_file(bytes: &[u8]) -> TargetFile {
+    TargetFile {
+        length: bytes.len() as u64,
+        hashes: Hashes::sha256(Sha256Digest::of(bytes)),
+        custom: None,
+        other: Other::new(),
     }
 }
 

@@ -1,0 +1,599 @@
+//! What a repository offers, by verified metadata: the search for a target through delegated roles (TUF 5.6.7),
+//! and for a release.
+//!
+//! A search that needs a role's file says so and is called again when it is there; it starts over each time,
+//! over roles that are verified already. A role is verified anew on each way that leads to it: what one delegator
+//! vouches for says nothing of what another one does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::delegations::{Delegations, Referral};
+use crate::digest::{Expected, Sha256Digest};
+use crate::error::{Error, ResolveError, VerifyError};
+use crate::keys::KeyId;
+use crate::limits::Limits;
+use crate::metadata::{
+    RoleKind, TargetFile, Targets, encode_role, parse_release_target, release_target,
+};
+use crate::names::{Channel, ReleaseName, Selector, Version};
+use crate::time::UnixTime;
+use crate::trust::{Network, Signed, TrustedMetadata};
+use crate::workflow::{Absence, CachedMetadata, MetadataFetch};
+
+/// Versions that a role may offer for one channel or digest, of which at most one is in its right.
+const MAX_CANDIDATES: usize = 32;
+
+/// A search's answer, or what it lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup<T> {
+    /// The answer.
+    Found(T),
+    /// The file of a delegated role, for [`Repository::supply`]. Then ask again.
+    Fetch(MetadataFetch),
+}
+
+impl<T> Lookup<T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Lookup<U> {
+        match self {
+            Self::Found(found) => Lookup::Found(change(found)),
+            Self::Fetch(fetch) => Lookup::Fetch(fetch),
+        }
+    }
+}
+
+/// On whose word a target is believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authority {
+    /// The role that names it.
+    pub role: String,
+    /// The keys whose valid signatures that role's file has.
+    pub signers: Vec<KeyId>,
+    /// When the first of the roles from the root to that one expires.
+    pub expires: UnixTime,
+}
+
+/// A target, and what signed metadata says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// As in metadata, without a digest.
+    pub path: String,
+    /// Length and digests.
+    pub file: TargetFile,
+    /// Who says so.
+    pub authority: Authority,
+}
+
+impl Located {
+    /// Where the file is, relative to `targets/`, in a repository with consistent snapshots (TUF 5.7.1):
+    /// the digest stands before the file name.
+    ///
+    /// # Errors
+    /// [`VerifyError::Malformed`] if no digest is of a known algorithm; [`VerifyError::Path`] for a path that
+    /// could lead out of `targets/`.
+    pub fn consistent_path(&self) -> Result<String, VerifyError> {
+        if self.path.contains('\\')
+            || self
+                .path
+                .split('/')
+                .any(|part| ["", ".", ".."].contains(&part))
+        {
+            return Err(VerifyError::Path {
+                path: self.path.clone(),
+                reason: "expected names between single slashes".into(),
+            });
+        }
+        let hashes = &self.file.hashes;
+        let digest = hashes
+            .sha256
+            .map(|digest| digest.to_string())
+            .or_else(|| hashes.sha512.map(|digest| digest.to_string()))
+            .ok_or_else(|| VerifyError::Malformed {
+                subject: self.path.clone(),
+                reason: "expected a digest by SHA-256 or SHA-512".into(),
+            })?;
+        let (folder, name) = match self.path.rfind('/') {
+            Some(slash) => self.path.split_at(slash + 1),
+            None => ("", self.path.as_str()),
+        };
+        Ok(format!("{folder}{digest}.{name}"))
+    }
+
+    /// Compares bytes as received with what is said of them.
+    ///
+    /// # Errors
+    /// [`VerifyError::Length`], [`VerifyError::Digest`], [`VerifyError::Malformed`] if no digest is of a known
+    /// algorithm.
+    pub fn check_bytes(&self, bytes: &[u8]) -> Result<(), VerifyError> {
+        let got = bytes.len() as u64;
+        if got != self.file.length {
+            return Err(VerifyError::Length {
+                subject: self.path.clone(),
+                expected: self.file.length,
+                got,
+            });
+        }
+        self.file.hashes.check(bytes, &self.path)
+    }
+}
+
+/// A release as the targets metadata names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseTarget {
+    /// Its name.
+    pub name: ReleaseName,
+    /// Its version.
+    pub version: Version,
+    /// The manifest's path inside the repository, with the digest in the file name.
+    pub path: String,
+    /// The manifest's length, in bytes.
+    pub length: u64,
+    /// The manifest's digest.
+    pub sha256: Sha256Digest,
+}
+
+impl ReleaseTarget {
+    /// What the manifest's bytes must be.
+    pub fn expected(&self) -> Expected {
+        Expected {
+            subject: self.path.clone(),
+            length: Some(self.length),
+            sha256: self.sha256,
+        }
+    }
+}
+
+/// A release, and on whose word.
+pub type LocatedRelease = (ReleaseTarget, Authority);
+
+/// The roles from the top-level targets to one that it delegates to, by way of others.
+type Trail = Vec<String>;
+
+/// What a repository offers now. Only a verified chain from the root pin makes one.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    label: String,
+    pin: Sha256Digest,
+    limits: Limits,
+    trusted: TrustedMetadata,
+    /// Until when the four top-level roles are all valid.
+    expires: UnixTime,
+    roles: BTreeMap<Trail, Signed<Targets>>,
+    /// What was asked for last.
+    wanted: Option<Trail>,
+    kept: CachedMetadata,
+    /// Where roles are looked for before they are fetched, if that is not what is to be kept.
+    source: Option<BTreeMap<String, Vec<u8>>>,
+    stored: CachedMetadata,
+}
+
+impl Repository {
+    /// The repository whose chain `trusted` holds. `kept` is what was verified of it, `stored` what the cache has.
+    pub(crate) fn new(
+        label: &str,
+        pin: Sha256Digest,
+        limits: &Limits,
+        trusted: TrustedMetadata,
+        kept: CachedMetadata,
+        stored: CachedMetadata,
+    ) -> Result<Self, Error> {
+        let (targets, expires) = trusted.chain()?;
+        let mut repository = Self {
+            label: label.to_owned(),
+            pin,
+            limits: limits.clone(),
+            expires,
+            roles: BTreeMap::from([(top(), targets.clone())]),
+            trusted,
+            wanted: None,
+            kept,
+            source: None,
+            stored,
+        };
+        repository.settle();
+        Ok(repository)
+    }
+
+    /// Takes roles from a chain that is not the one to be kept.
+    pub(crate) fn read_from(&mut self, targets: BTreeMap<String, Vec<u8>>) {
+        self.source = Some(targets);
+    }
+
+    /// Forgets the last whole chain once the newest one has all that it had.
+    fn settle(&mut self) {
+        let online = self.trusted.policy().network == Network::Online;
+        let lacks = |role: &String| {
+            !self.kept.targets.contains_key(role) && self.trusted.version_of(role).is_some()
+        };
+        if online
+            && let Some(whole) = &self.kept.whole
+            && !whole.targets.keys().any(lacks)
+        {
+            self.kept.whole = None;
+        }
+    }
+
+    /// The digest of the first root; new if trust was on first use.
+    pub fn pin(&self) -> Sha256Digest {
+        self.pin
+    }
+
+    /// When the first of the four top-level roles expires.
+    pub fn expires(&self) -> UnixTime {
+        self.expires
+    }
+
+    /// What to store, in one transaction, in place of all that was stored for the pin.
+    pub fn verified(&self) -> &CachedMetadata {
+        &self.kept
+    }
+
+    /// Whether that differs from what was stored.
+    pub fn changed(&self) -> bool {
+        self.kept != self.stored
+    }
+
+    /// Every release that the roles known so far name, by name and version as text.
+    pub fn releases(&self) -> impl Iterator<Item = (ReleaseName, Version, &TargetFile)> {
+        self.roles
+            .values()
+            .flat_map(|signed| releases(&signed.role))
+    }
+
+    /// The target of that path, found by pre-order search; `None` if no role that may names it.
+    ///
+    /// # Errors
+    /// The rule that a delegated role breaks; [`ResolveError::Offline`] without a network, for a role that is
+    /// not there; [`VerifyError::TooLarge`] for too many roles.
+    pub fn target(&mut self, path: &str) -> Result<Lookup<Option<Located>>, Error> {
+        self.search(
+            |delegations| delegations.for_target(path),
+            |role, signed, expires| {
+                let file = signed.role.targets.get(path)?;
+                Some(Located {
+                    path: path.to_owned(),
+                    file: file.clone(),
+                    authority: Authority {
+                        role: role.to_owned(),
+                        signers: signed.signers.clone(),
+                        expires,
+                    },
+                })
+            },
+        )
+    }
+
+    /// The release that `selector` names now.
+    ///
+    /// # Errors
+    /// [`ResolveError::UnknownName`], [`ResolveError::UnknownVersion`], [`ResolveError::UnknownChannel`]
+    /// (also for a channel that names two releases); and as [`target`](Self::target).
+    pub fn release(
+        &mut self,
+        name: &ReleaseName,
+        selector: &Selector,
+    ) -> Result<Lookup<LocatedRelease>, Error> {
+        let found = match selector {
+            Selector::Version(version) => {
+                let path = release_target(name, version);
+                self.target(&path)?
+                    .map(|found| found.map(|it| (version.clone(), it)))
+            }
+            Selector::Channel(channel) => {
+                self.named(name, |file| file.channels().contains(channel))?
+            }
+        };
+        match found {
+            Lookup::Fetch(fetch) => Ok(Lookup::Fetch(fetch)),
+            Lookup::Found(Some((version, located))) => {
+                Ok(Lookup::Found(release_of(name, version, located)?))
+            }
+            Lookup::Found(None) => Err(self.unknown(name, selector).into()),
+        }
+    }
+
+    /// The release of that name whose manifest has the digest `sha256`, whatever its version.
+    ///
+    /// # Errors
+    /// As [`target`](Self::target).
+    pub fn release_by_digest(
+        &mut self,
+        name: &ReleaseName,
+        sha256: Sha256Digest,
+    ) -> Result<Lookup<Option<LocatedRelease>>, Error> {
+        Ok(
+            match self.named(name, |file| file.hashes.sha256 == Some(sha256))? {
+                Lookup::Fetch(fetch) => Lookup::Fetch(fetch),
+                Lookup::Found(None) => Lookup::Found(None),
+                Lookup::Found(Some((version, located))) => {
+                    Lookup::Found(Some(release_of(name, version, located)?))
+                }
+            },
+        )
+    }
+
+    /// Takes the file that the last search asked for.
+    ///
+    /// # Errors
+    /// The rule that it breaks. What was verified before stays.
+    pub fn supply(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
+        let trail = self.wanted.take().ok_or_else(|| VerifyError::Malformed {
+            subject: "metadata".into(),
+            reason: "a step is out of order: no role was asked for".into(),
+        })?;
+        let verified = self.verify(&trail, &bytes)?;
+        self.keep(role_at(&trail), bytes)?;
+        self.roles.insert(trail, verified);
+        self.settle();
+        Ok(())
+    }
+
+    /// Walks the roles that `asked` leads to, from the top, each before those that it delegates to and those
+    /// before the next one (TUF 5.6.7), until `answer` has one.
+    fn search<T>(
+        &mut self,
+        asked: impl Fn(&Delegations) -> Vec<Referral>,
+        answer: impl Fn(&str, &Signed<Targets>, UnixTime) -> Option<T>,
+    ) -> Result<Lookup<Option<T>>, Error> {
+        let mut visited = BTreeSet::new();
+        let mut stack = vec![(top(), self.expires)];
+        while let Some((trail, expires)) = stack.pop() {
+            let role = role_at(&trail);
+            // So that cycles end (TUF 5.6.7.1).
+            if !visited.insert(role.to_owned()) {
+                continue;
+            }
+            if visited.len() > self.limits.delegated_roles + 1 {
+                return Err(VerifyError::TooLarge {
+                    subject: "delegated roles".into(),
+                    limit: self.limits.delegated_roles as u64,
+                }
+                .into());
+            }
+            if !self.roles.contains_key(&trail)
+                && let Some(fetch) = self.recall(&trail)?
+            {
+                self.wanted = Some(trail);
+                return Ok(Lookup::Fetch(fetch));
+            }
+            let Some(signed) = self.roles.get(&trail) else {
+                continue;
+            };
+            let expires = expires.min(signed.role.common.expires);
+            if let Some(found) = answer(role, signed, expires) {
+                return Ok(Lookup::Found(Some(found)));
+            }
+            let Some(delegations) = &signed.role.delegations else {
+                continue;
+            };
+            let referrals = asked(delegations);
+            let last = referrals
+                .iter()
+                .position(|referral| referral.terminating)
+                .map_or(referrals.len(), |at| {
+                    // Nobody after a terminating role has a say, here or further up.
+                    stack.clear();
+                    at + 1
+                });
+            let next = referrals.into_iter().take(last).rev();
+            stack.extend(next.map(|referral| {
+                let mut further = trail.clone();
+                further.push(referral.role);
+                (further, expires)
+            }));
+        }
+        Ok(Lookup::Found(None))
+    }
+
+    /// Verifies a delegated role from what is kept of it. If that does not do, it has to be fetched.
+    fn recall(&mut self, trail: &Trail) -> Result<Option<MetadataFetch>, Error> {
+        let role = role_at(trail);
+        let meta = self.trusted.delegated_meta(role)?;
+        let fetch = MetadataFetch {
+            path: format!("metadata/{}.{}.json", meta.version, encode_role(role)),
+            limit: meta.length.unwrap_or(u64::MAX).min(self.limits.targets),
+            absence: Absence::Refused,
+        };
+        let offline = self.trusted.policy().network == Network::Offline;
+        let source = self.source.as_ref().unwrap_or(&self.kept.targets);
+        if let Some(bytes) = source.get(role) {
+            match self.verify(trail, bytes) {
+                Ok(verified) => {
+                    self.roles.insert(trail.clone(), verified);
+                    return Ok(None);
+                }
+                Err(error @ VerifyError::Expired { .. }) if offline => return Err(error.into()),
+                Err(_) => {}
+            }
+        }
+        if offline {
+            return Err(ResolveError::Offline {
+                subject: format!("the role `{role}` of {}", self.label),
+            }
+            .into());
+        }
+        Ok(Some(fetch))
+    }
+
+    /// Keeps a delegated role's file, and others only as long as there is room.
+    fn keep(&mut self, role: &str, bytes: Vec<u8>) -> Result<(), Error> {
+        let limit = self.limits.delegated_bytes;
+        let used: BTreeSet<&str> = self.roles.keys().map(|trail| role_at(trail)).collect();
+        let (mut of_used, mut of_all) = (bytes.len() as u64, bytes.len() as u64);
+        for (other, bytes) in &self.kept.targets {
+            if other != RoleKind::Targets.as_str() && other != role {
+                of_all += bytes.len() as u64;
+                if used.contains(other.as_str()) {
+                    of_used += bytes.len() as u64;
+                }
+            }
+        }
+        if of_used > limit {
+            return Err(VerifyError::TooLarge {
+                subject: "delegated roles".into(),
+                limit,
+            }
+            .into());
+        }
+        if of_all > limit {
+            self.kept
+                .targets
+                .retain(|role, _| used.contains(role.as_str()));
+        }
+        self.kept.targets.insert(role.to_owned(), bytes);
+        Ok(())
+    }
+
+    fn verify(&self, trail: &Trail, bytes: &[u8]) -> Result<Signed<Targets>, VerifyError> {
+        let role = role_at(trail);
+        let delegations = trail
+            .split_last()
+            .and_then(|(_, delegator)| self.roles.get(delegator))
+            .and_then(|signed| signed.role.delegations.as_ref())
+            .ok_or_else(|| VerifyError::Malformed {
+                subject: role.to_owned(),
+                reason: "nobody delegates to this role".into(),
+            })?;
+        self.trusted.delegated(role, delegations, bytes)
+    }
+
+    /// The release of that name whose entry `says` so, in the first role that has one and may have it. Two in
+    /// one role are none.
+    fn named(
+        &mut self,
+        name: &ReleaseName,
+        says: impl Fn(&TargetFile) -> bool,
+    ) -> Result<Lookup<Option<(Version, Located)>>, Error> {
+        let mut passed: BTreeSet<String> = BTreeSet::new();
+        loop {
+            let candidates = self.search(
+                |delegations| {
+                    let mut referrals = delegations.for_release(name);
+                    // Who has the last word on one version need not have it on all.
+                    for referral in &mut referrals {
+                        referral.terminating = false;
+                    }
+                    referrals
+                },
+                |role, signed, _| {
+                    if passed.contains(role) {
+                        return None;
+                    }
+                    let versions: Vec<Version> = releases(&signed.role)
+                        .filter(|(other, _, file)| other == name && says(file))
+                        .map(|(_, version, _)| version)
+                        .collect();
+                    (!versions.is_empty()).then(|| (role.to_owned(), versions))
+                },
+            )?;
+            let (role, versions) = match candidates {
+                Lookup::Fetch(fetch) => return Ok(Lookup::Fetch(fetch)),
+                Lookup::Found(None) => return Ok(Lookup::Found(None)),
+                Lookup::Found(Some(found)) => found,
+            };
+            // One is what a role can mean. Of a list without an end nothing is looked up.
+            if versions.len() > MAX_CANDIDATES {
+                return Ok(Lookup::Found(None));
+            }
+            let mut confirmed = Vec::new();
+            for version in versions {
+                // A role may say anything; what counts is what the search for that very path finds, which may
+                // lead to the role on another way, where it says something else.
+                match self.target(&release_target(name, &version))? {
+                    Lookup::Fetch(fetch) => return Ok(Lookup::Fetch(fetch)),
+                    Lookup::Found(Some(located))
+                        if located.authority.role == role && says(&located.file) =>
+                    {
+                        confirmed.push((version, located));
+                    }
+                    Lookup::Found(_) => {}
+                }
+            }
+            match confirmed.len() {
+                0 => passed.insert(role),
+                1 => return Ok(Lookup::Found(confirmed.pop())),
+                _ => return Ok(Lookup::Found(None)),
+            };
+        }
+    }
+
+    fn unknown(&self, name: &ReleaseName, selector: &Selector) -> ResolveError {
+        let of_name: Vec<_> = self
+            .releases()
+            .filter(|(other, _, _)| other == name)
+            .collect();
+        if of_name.is_empty() {
+            let mut known: Vec<String> = self
+                .releases()
+                .map(|(name, _, _)| name.to_string())
+                .collect();
+            known.sort();
+            known.dedup();
+            return ResolveError::UnknownName {
+                repository: self.label.clone(),
+                name: name.to_string(),
+                known,
+            };
+        }
+        match selector {
+            Selector::Version(version) => ResolveError::UnknownVersion {
+                name: name.to_string(),
+                version: version.to_string(),
+                known: of_name
+                    .iter()
+                    .map(|(_, version, _)| version.to_string())
+                    .collect(),
+            },
+            Selector::Channel(channel) => {
+                let mut known: Vec<String> = of_name
+                    .iter()
+                    .flat_map(|(_, _, file)| file.channels())
+                    .map(Channel::to_string)
+                    .collect();
+                known.sort();
+                known.dedup();
+                ResolveError::UnknownChannel {
+                    name: name.to_string(),
+                    channel: channel.to_string(),
+                    known,
+                }
+            }
+        }
+    }
+}
+
+fn top() -> Trail {
+    vec![RoleKind::Targets.as_str().to_owned()]
+}
+
+/// The role that a trail leads to; none is empty.
+fn role_at(trail: &[String]) -> &str {
+    trail.last().map_or("", String::as_str)
+}
+
+fn releases(targets: &Targets) -> impl Iterator<Item = (ReleaseName, Version, &TargetFile)> {
+    targets.targets.iter().filter_map(|(path, file)| {
+        let (name, version) = parse_release_target(path)?;
+        Some((name, version, file))
+    })
+}
+
+fn release_of(
+    name: &ReleaseName,
+    version: Version,
+    located: Located,
+) -> Result<LocatedRelease, VerifyError> {
+    let Some(sha256) = located.file.hashes.sha256 else {
+        return Err(VerifyError::Malformed {
+            subject: located.path,
+            reason: "expected a SHA-256 digest".into(),
+        });
+    };
+    let release = ReleaseTarget {
+        path: format!("targets/{name}/{version}/{sha256}.release.json"),
+        name: name.clone(),
+        version,
+        length: located.file.length,
+        sha256,
+    };
+    Ok((release, located.authority))
+}
