@@ -8,22 +8,25 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use futures_util::future::try_join;
+use futures_util::future::{join, try_join};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use js_sys::Uint8Array;
 use serde::{Deserialize, Serialize};
 use webimport_core::config::Config;
 use webimport_core::digest::{Expected, Sha256Digest};
-use webimport_core::error::{Coded, Error, FetchError, ResolveError, StoreError, TrustError};
+use webimport_core::error::{
+    Coded, Error, FetchError, ResolveError, StoreError, TrustError, VerifyError,
+};
 use webimport_core::keys::KeyId;
 use webimport_core::limits::Limits;
 use webimport_core::manifest::{Distribution, Manifest, ObjectEntry};
 use webimport_core::names::{CacheTag, Channel};
+use webimport_core::repository::{Authority, LocatedRelease, Lookup, ReleaseTarget, Repository};
 use webimport_core::resolve::{Offline, Options, Resolution};
 use webimport_core::time::UnixTime;
-use webimport_core::trust::{Expiry, ReleaseTarget, Verified};
+use webimport_core::trust::{Expiry, Verified};
 use webimport_core::url::RepositoryUrl;
-use webimport_core::workflow::{Absence, CachedMetadata, Refresh, Refreshed, RootTrust, Step};
+use webimport_core::workflow::{Absence, CachedMetadata, MetadataFetch, Refresh, RootTrust, Step};
 
 use crate::bytes;
 use crate::fetch::{Patience, Size, Traffic, fetch};
@@ -93,8 +96,11 @@ struct TrustDescription {
     how: &'static str,
     root: String,
     first_use: bool,
+    /// The role that names the release.
+    role: Option<String>,
     keyids: Vec<KeyId>,
     expires: Option<UnixTime>,
+    expired: bool,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -156,6 +162,24 @@ struct Found {
     offline: bool,
 }
 
+/// The release that signed metadata names.
+struct Answer {
+    /// The digest of the first root.
+    pin: Sha256Digest,
+    target: ReleaseTarget,
+    authority: Authority,
+    /// The authority has expired, by a time that is known to have passed.
+    expired: bool,
+    standing: Standing,
+}
+
+/// What came of asking one server.
+struct Attempt {
+    /// What is to be stored, whatever the answer.
+    verified: Option<(Sha256Digest, CachedMetadata)>,
+    answer: Result<Answer, Error>,
+}
+
 /// How current the metadata of a load is.
 enum Standing {
     /// The server has just said so.
@@ -171,6 +195,8 @@ struct Load<'a> {
     driver: &'a Driver,
     resolution: Resolution,
     offline: Option<Offline>,
+    /// Whether files are fetched before it is known that they are needed.
+    speculative: bool,
     traffic: Traffic,
     warnings: RefCell<Vec<Warning>>,
     on_progress: &'a dyn Fn(&Progress<'_>),
@@ -204,6 +230,7 @@ impl Driver {
             label: RefCell::new(label),
             driver: self,
             offline: request.options.offline,
+            speculative: request.options.speculative,
             resolution,
             traffic: Traffic::default(),
             warnings: RefCell::default(),
@@ -303,17 +330,24 @@ impl Load<'_> {
             return Ok(found);
         }
         self.progress("metadata", 0, 0, 0, 0, false);
-        let (refreshed, standing) = self.refresh().await?;
-        let target = match (self.resolution.find(&refreshed.repository), &standing) {
-            (Ok(target), _) => target,
-            // It may well be there by now: that the server was not reached is what is wrong.
-            (Err(_), Standing::Fallback(unreachable)) => return Err(unreachable.clone().into()),
-            (Err(error), _) => return Err(error.into()),
-        };
+        let Answer {
+            pin,
+            target,
+            authority,
+            expired,
+            standing,
+        } = self.resolve().await?;
         if let Standing::Fallback(unreachable) = &standing {
             self.warn(unreachable);
         }
         let offline = !matches!(standing, Standing::Current);
+        if expired {
+            // Only ever on request, and never in silence.
+            self.warn(&VerifyError::Expired {
+                subject: format!("the metadata of {}", self.resolution.repository),
+                expires: authority.expires,
+            });
+        }
         self.name(&target);
         self.progress("manifest", 0, target.length, 0, 0, offline);
         let manifest = match (self.manifest(&target, offline).await, standing) {
@@ -329,10 +363,12 @@ impl Load<'_> {
         };
         let trust = TrustDescription {
             how: "chain",
-            root: format!("sha256:{}", refreshed.pin),
+            root: format!("sha256:{pin}"),
             first_use: self.resolution.root == RootTrust::FirstUse,
-            keyids: refreshed.repository.signers().to_vec(),
-            expires: Some(refreshed.repository.expires()),
+            role: Some(authority.role),
+            keyids: authority.signers,
+            expires: Some(authority.expires),
+            expired,
         };
         Ok(Found {
             target,
@@ -378,8 +414,10 @@ impl Load<'_> {
             how: "pin",
             root: format!("sha256:{root}"),
             first_use: false,
+            role: None,
             keyids: Vec::new(),
             expires: None,
+            expired: false,
         };
         Ok(Some(Found {
             target,
@@ -389,8 +427,8 @@ impl Load<'_> {
         }))
     }
 
-    /// The repository's state now, or as it was last verified if no server answers.
-    async fn refresh(&self) -> Result<(Refreshed, Standing), Error> {
+    /// The release by the repository's state now, or as it was last verified if no server answers.
+    async fn resolve(&self) -> Result<Answer, Error> {
         let Driver {
             store, limits, now, ..
         } = self.driver;
@@ -404,59 +442,100 @@ impl Load<'_> {
             None => CachedMetadata::default(),
         };
         let root = known.map_or(RootTrust::FirstUse, RootTrust::Pin);
-        let mut start = Refresh::new(root, repository, cached.clone(), *now, limits.clone());
+        let start = |cached| Refresh::new(root, repository, cached, *now, limits.clone());
+        let mut refresh = start(cached.clone());
 
-        match self.offline {
-            Some(Offline::Only) => return Ok((start.offline(Expiry::Refuse)?, Standing::Asked)),
-            Some(Offline::Stale) => {
-                return Ok((start.offline(Expiry::AcceptStale)?, Standing::Asked));
-            }
-            None => {}
+        let asked = match self.offline {
+            Some(Offline::Only) => Some(Expiry::Refuse),
+            Some(Offline::Stale) => Some(Expiry::AcceptStale),
+            None => None,
+        };
+        if let Some(expiry) = asked {
+            return self
+                .offline(&mut refresh, expiry, &cached, Standing::Asked)
+                .await;
         }
+        // On the refresh itself, so that the time by which this was judged is kept even if no server answers.
+        let patience = match refresh.offline(Expiry::Refuse) {
+            Ok(_) => Patience::Short,
+            Err(_) => Patience::Full,
+        };
         let mut first_error = None;
         for base in &self.resolution.bases {
-            let patience = match start.offline(Expiry::Refuse) {
-                Ok(_) => Patience::Short,
-                Err(_) => Patience::Full,
-            };
-            let mut refresh = start.clone();
-            let result = self.refresh_from(base, &mut refresh, patience).await;
-            match result.and_then(|()| refresh.clone().finish()) {
-                Ok(refreshed) => {
-                    if known.is_none() {
-                        self.settle_first_use(refreshed.pin).await?;
-                    }
-                    if refreshed.changed {
-                        let Refreshed { pin, metadata, .. } = &refreshed;
-                        store.put_metadata(*pin, metadata, &cached, limits).await;
-                    }
-                    return Ok((refreshed, Standing::Current));
+            let attempt = self.resolve_from(base, refresh.clone(), patience).await;
+            if let Some((pin, verified)) = attempt.verified {
+                if known.is_none() {
+                    self.settle_first_use(pin).await?;
                 }
+                // Whether or not the rest succeeded: a key that was seen to be revoked stays revoked.
+                store.put_metadata(pin, &verified, &cached, limits).await;
+                if known.is_some() {
+                    refresh = start(verified);
+                }
+            }
+            match attempt.answer {
+                // What verified metadata says is final: no other mirror can say otherwise.
+                answer @ (Ok(_) | Err(Error::Resolve(_))) => return answer,
                 Err(error) => {
                     first_error.get_or_insert(error);
                 }
-            }
-            // The refresh failed, but the keys that it has seen revoked stay revoked.
-            if known.is_some()
-                && let Some((pin, newer)) = refresh.newer_roots()
-            {
-                store.put_metadata(pin, newer, &cached, limits).await;
-                start = Refresh::new(root, repository, newer.clone(), *now, limits.clone());
             }
         }
         // The repository's own answer decides. If it cannot be reached, what was verified before stands until
         // it expires; if it sends what does not verify, that is not the time to look away.
         match first_error {
             Some(Error::Fetch(unreachable)) if unreachable.is_absence() => {
-                match start.offline(Expiry::Refuse) {
-                    Ok(refreshed) => Ok((refreshed, Standing::Fallback(unreachable))),
-                    Err(Error::Resolve(ResolveError::Offline { .. })) => Err(unreachable.into()),
-                    Err(error) => Err(error),
+                let standing = Standing::Fallback(unreachable.clone());
+                match self
+                    .offline(&mut refresh, Expiry::Refuse, &cached, standing)
+                    .await
+                {
+                    // It may well be there by now: that the server was not reached is what is wrong.
+                    Err(Error::Resolve(_)) => Err(unreachable.into()),
+                    answer => answer,
                 }
             }
             Some(error) => Err(error),
             None => Err(ResolveError::Offline {
                 subject: repository.to_owned(),
+            }
+            .into()),
+        }
+    }
+
+    /// The release by what is cached alone.
+    async fn offline(
+        &self,
+        refresh: &mut Refresh,
+        expiry: Expiry,
+        cached: &CachedMetadata,
+        standing: Standing,
+    ) -> Result<Answer, Error> {
+        let Driver { store, limits, .. } = self.driver;
+        let newest = refresh.offline(expiry);
+        // That time went on, or that something has expired, is to be remembered.
+        if let Some((pin, verified)) = refresh.verified() {
+            store.put_metadata(pin, verified, cached, limits).await;
+        }
+        let mut repository = newest?;
+        let found = match self.resolution.find(&mut repository) {
+            // The newest chain has not been asked for this role yet; the one before may have been.
+            Err(error @ Error::Resolve(ResolveError::Offline { .. })) => {
+                repository = refresh.offline_whole(expiry).map_err(|_| error)?;
+                self.resolution.find(&mut repository)?
+            }
+            found => found?,
+        };
+        match found {
+            Lookup::Found((target, authority)) => Ok(Answer {
+                pin: repository.pin(),
+                target,
+                expired: self.has_passed(authority.expires, &repository),
+                authority,
+                standing,
+            }),
+            Lookup::Fetch(fetch) => Err(ResolveError::Offline {
+                subject: fetch.path,
             }
             .into()),
         }
@@ -477,16 +556,72 @@ impl Load<'_> {
         .into())
     }
 
+    /// The release by what one server says.
+    async fn resolve_from(
+        &self,
+        base: &RepositoryUrl,
+        mut refresh: Refresh,
+        patience: Patience,
+    ) -> Attempt {
+        let failed = |refresh: &Refresh, error| Attempt {
+            verified: refresh.verified().map(|(pin, it)| (pin, it.clone())),
+            answer: Err(error),
+        };
+        if let Err(error) = self.refresh_from(base, &mut refresh, patience).await {
+            return failed(&refresh, error);
+        }
+        let mut repository = match refresh.clone().finish() {
+            Ok(repository) => repository,
+            Err(error) => return failed(&refresh, error),
+        };
+        let answer = self.search_from(base, &mut repository, patience).await;
+        let pin = repository.pin();
+        Attempt {
+            verified: repository
+                .changed()
+                .then(|| (pin, repository.verified().clone())),
+            answer: answer.map(|(target, authority)| Answer {
+                pin,
+                target,
+                expired: self.has_passed(authority.expires, &repository),
+                authority,
+                standing: Standing::Current,
+            }),
+        }
+    }
+
+    /// Whether a time has passed: by this device's clock, or by what is known of an earlier one.
+    fn has_passed(&self, time: UnixTime, repository: &Repository) -> bool {
+        let now = self.driver.now;
+        let floor = repository.verified().clock_floor;
+        time <= floor.map_or(now, |floor| floor.max(now))
+    }
+
     async fn refresh_from(
         &self,
         base: &RepositoryUrl,
         refresh: &mut Refresh,
         patience: Patience,
     ) -> Result<(), Error> {
+        // What was fetched before its turn.
+        let mut early: Option<(MetadataFetch, Result<Uint8Array, FetchError>)> = None;
         while let Step::Fetch(step) = refresh.step()? {
-            let url = base.join(&step.path);
-            let size = Size::AtMost(step.limit);
-            let answer = fetch(&url, size, patience, &self.traffic, &|_| {}).await;
+            let next = refresh
+                .speculate()
+                .filter(|_| self.speculative && early.is_none());
+            let answer = match (early.take_if(|(fetch, _)| *fetch == step), next) {
+                (Some((_, answer)), _) => answer,
+                (None, Some(next)) => {
+                    let (answer, ahead) = join(
+                        self.fetch_metadata(base, &step, patience),
+                        self.fetch_metadata(base, &next, patience),
+                    )
+                    .await;
+                    early = Some((next, ahead));
+                    answer
+                }
+                (None, None) => self.fetch_metadata(base, &step, patience).await,
+            };
             let file = match (answer, step.absence) {
                 (Ok(bytes), _) => Some(bytes.to_vec()),
                 (Err(FetchError::NotFound { .. }), Absence::Expected) => None,
@@ -495,6 +630,35 @@ impl Load<'_> {
             refresh.supply(file)?;
         }
         Ok(())
+    }
+
+    /// Searches a refreshed repository, and fetches the delegated roles that this needs.
+    async fn search_from(
+        &self,
+        base: &RepositoryUrl,
+        repository: &mut Repository,
+        patience: Patience,
+    ) -> Result<LocatedRelease, Error> {
+        loop {
+            match self.resolution.find(repository)? {
+                Lookup::Found(found) => return Ok(found),
+                Lookup::Fetch(fetch) => {
+                    let bytes = self.fetch_metadata(base, &fetch, patience).await?;
+                    repository.supply(bytes.to_vec())?;
+                }
+            }
+        }
+    }
+
+    async fn fetch_metadata(
+        &self,
+        base: &RepositoryUrl,
+        file: &MetadataFetch,
+        patience: Patience,
+    ) -> Result<Uint8Array, FetchError> {
+        let url = base.join(&file.path);
+        let size = Size::AtMost(file.limit);
+        fetch(&url, size, patience, &self.traffic, &|_| {}).await
     }
 
     async fn manifest(

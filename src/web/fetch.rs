@@ -1,7 +1,7 @@
 //! Bounded HTTP requests.
 //!
-//! A body is read at most to its limit, within a deadline that grows with its size, so that a slow server
-//! cannot hold a load for ever (TUF: endless data, slow retrieval). Only transient failures are tried again.
+//! A body is read at most to its limit, and has to come in at a minimum rate, so that a slow server cannot hold a
+//! load for ever (TUF: endless data, slow retrieval). Only transient failures are tried again.
 //! Nothing is verified here.
 
 use std::cell::Cell;
@@ -19,11 +19,11 @@ use webimport_core::url::is_secure;
 
 use crate::bytes::{Chunks, allocate, describe};
 
-/// Seconds until the answer begins, and again for the body.
-const SECONDS: u32 = 20;
-/// Seconds until the answer begins when the cache can stand in for it.
-const SHORT_SECONDS: u32 = 6;
-/// Bytes a second that a body must come in at least, after its first [`SECONDS`].
+/// Milliseconds until the answer begins, and over which the body must keep up with [`MINIMUM_RATE`].
+const PATIENCE: u32 = 20_000;
+/// Milliseconds until the answer begins when the cache can stand in for it.
+const SHORT_PATIENCE: u32 = 6_000;
+/// Bytes a second that a body must come in at least, seen over [`PATIENCE`].
 const MINIMUM_RATE: u64 = 8 * 1024;
 /// Milliseconds to wait before the second and the third try.
 const BACK_OFF: [u32; 2] = [250, 1_000];
@@ -34,6 +34,10 @@ extern "C" {
     // another realm; pages do replace `fetch`.
     #[wasm_bindgen(js_name = fetch, catch)]
     fn global_fetch(request: &web_sys::Request) -> Result<JsValue, JsValue>;
+
+    /// Milliseconds on a clock that nobody sets back.
+    #[wasm_bindgen(js_namespace = performance, js_name = now)]
+    fn monotonic() -> f64;
 }
 
 /// Which bytes are wanted, and how many at most.
@@ -115,21 +119,16 @@ async fn once(
     let fetched = async {
         let controller = AbortController::new()?;
         let wait = match patience {
-            Patience::Short => SHORT_SECONDS,
-            Patience::Full => SECONDS,
+            Patience::Short => SHORT_PATIENCE,
+            Patience::Full => PATIENCE,
         };
         traffic.requests.set(traffic.requests.get() + 1);
         let response = within(wait, url, &controller, answer(url, &controller)).await?;
-        let rest = u32::try_from(size.limit() / MINIMUM_RATE).unwrap_or(u32::MAX);
-        // Timers count milliseconds in 31 bits.
-        let wait = SECONDS.saturating_add(rest).min(2_000_000);
-        within(
-            wait,
-            url,
-            &controller,
-            body(url, size, &response, traffic, on_bytes),
-        )
-        .await
+        let read = body(url, size, &response, &controller, traffic, on_bytes).await;
+        if read.is_err() {
+            controller.abort();
+        }
+        read
     };
     fetched.await.map_err(|error: Failure| match error {
         Failure::Fetch(error) => error,
@@ -140,19 +139,19 @@ async fn once(
     })
 }
 
-/// What `work` gives, or a timeout after `seconds`. Whatever fails, nobody reads on.
+/// What `work` gives, or a timeout after so many milliseconds. Whatever fails, nobody reads on.
 async fn within<T>(
-    seconds: u32,
+    milliseconds: u32,
     url: &str,
     controller: &AbortController,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let deadline = pin!(TimeoutFuture::new(seconds * 1_000));
+    let deadline = pin!(TimeoutFuture::new(milliseconds));
     let result = match select(pin!(work), deadline).await {
         Either::Left((result, _)) => result,
         Either::Right(_) => Err(FetchError::Timeout {
             url: url.to_owned(),
-            seconds,
+            seconds: milliseconds.div_ceil(1_000),
         }
         .into()),
     };
@@ -214,10 +213,46 @@ async fn answer(url: &str, controller: &AbortController) -> Result<Response, Fai
     }
 }
 
+/// When the next piece of a body must arrive, in milliseconds of [`monotonic`].
+struct Deadline(f64);
+
+impl Deadline {
+    fn from(now: f64) -> Self {
+        Self(now + f64::from(PATIENCE))
+    }
+
+    /// Each byte buys time at the minimum rate, up to [`PATIENCE`]: what came fast does not pay for a stall.
+    fn extend(&mut self, now: f64, bytes: u32) {
+        #[expect(clippy::cast_precision_loss, reason = "a small constant")]
+        let bought = f64::from(bytes) * 1_000.0 / MINIMUM_RATE as f64;
+        self.0 = (self.0 + bought).min(now + f64::from(PATIENCE));
+    }
+
+    fn left(&self, now: f64) -> u32 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "from 0 to PATIENCE"
+        )]
+        let left = (self.0 - now).clamp(0.0, f64::from(PATIENCE)) as u32;
+        left
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates"
+)]
+fn seconds(milliseconds: f64) -> u32 {
+    (milliseconds / 1_000.0).ceil() as u32
+}
+
 async fn body(
     url: &str,
     size: Size,
     response: &Response,
+    controller: &AbortController,
     traffic: &Traffic,
     on_bytes: &dyn Fn(i64),
 ) -> Result<Uint8Array, Failure> {
@@ -227,8 +262,26 @@ async fn body(
     let mut total = 0_u64;
     if let Some(body) = response.body() {
         let mut chunks = Chunks::new(&body)?;
-        while let Some(piece) = chunks.next().await? {
+        let began = monotonic();
+        let mut deadline = Deadline::from(began);
+        loop {
+            let wait = deadline.left(monotonic());
+            let next = async { Ok(chunks.next().await?) };
+            let piece = match within(wait, url, controller, next).await {
+                Err(Failure::Fetch(FetchError::Timeout { url, .. })) => {
+                    return Err(FetchError::Timeout {
+                        url,
+                        seconds: seconds(monotonic() - began),
+                    }
+                    .into());
+                }
+                piece => piece?,
+            };
+            let Some(piece) = piece else {
+                break;
+            };
             let length = piece.length();
+            deadline.extend(monotonic(), length);
             total += u64::from(length);
             traffic.bytes.set(traffic.bytes.get() + u64::from(length));
             if total > limit {

@@ -8,11 +8,11 @@
 //! | --- | --- | --- |
 //! | `objects` | digest, hex | the bytes as transferred, `Uint8Array` |
 //! | `sizes` | digest, hex | their number, so that a sum needs no bytes |
-//! | `metadata` | root pin, hex | all metadata files of one repository, one record: `{roots, timestamp, snapshot, targets}` |
+//! | `metadata` | root pin, hex | all metadata files of one repository, one record: `{roots, timestamp, snapshot, targets, whole, clockFloor}` |
 //! | `first_use` | repository URL | the root pin that was trusted on first use, hex |
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use futures_util::lock::Mutex;
@@ -25,7 +25,8 @@ use web_sys::IdbDatabase;
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::StoreError;
 use webimport_core::limits::Limits;
-use webimport_core::workflow::CachedMetadata;
+use webimport_core::time::UnixTime;
+use webimport_core::workflow::{CachedMetadata, Chain};
 
 use crate::bytes::allocate;
 
@@ -37,6 +38,10 @@ const METADATA: &str = "metadata";
 const FIRST_USE: &str = "first_use";
 /// Roots that a record may hold: a rotation a week for eighty years.
 const MAX_ROOTS: u32 = 4096;
+/// Targets files that a record may hold: the top-level one, and those of delegated roles.
+const MAX_TARGETS: usize = 1024;
+/// 9999-12-31T23:59:59Z, the last time that metadata can state.
+const LAST_SECOND: f64 = 253_402_300_799.0;
 
 /// The cache of one page.
 pub(crate) struct Store {
@@ -168,11 +173,9 @@ impl Store {
                     let store = transaction.object_store(METADATA)?;
                     let current = store.get(key.clone())?.await?;
                     let current = current.map(|record| from_record(&record, limits));
-                    let may_replace = current.is_none_or(|current| {
-                        current == *seen || current.progress() <= metadata.progress()
-                    });
-                    if may_replace {
-                        store.put(&to_record(metadata), Some(&key))?.await?;
+                    let next = further(current.as_ref(), metadata, seen);
+                    if current.as_ref() != Some(&next) {
+                        store.put(&to_record(&next), Some(&key))?.await?;
                     }
                     transaction.await
                 };
@@ -182,11 +185,9 @@ impl Store {
         let mut memory = self.memory.metadata.borrow_mut();
         if stored {
             memory.remove(&pin);
-        } else if memory
-            .get(&pin)
-            .is_none_or(|kept| kept.progress() <= metadata.progress())
-        {
-            memory.insert(pin, metadata.clone());
+        } else {
+            let next = further(memory.get(&pin), metadata, seen);
+            memory.insert(pin, next);
         }
     }
 
@@ -483,6 +484,28 @@ async fn open() -> Result<Database, idb::Error> {
     Ok(database)
 }
 
+/// What is kept of what is stored now and what is to be stored. Who has seen what is stored may replace it; of two
+/// that do not know of each other, the longer chain of roots stays with its files, as a new root can take
+/// versions back, and below the same root the higher version of each file.
+fn further(
+    current: Option<&CachedMetadata>,
+    new: &CachedMetadata,
+    seen: &CachedMetadata,
+) -> CachedMetadata {
+    let Some(current) = current else {
+        return new.clone();
+    };
+    let mut next = if current == seen {
+        new.clone()
+    } else {
+        CachedMetadata::further(current, new)
+    };
+    for floor in [current.clock_floor, new.clock_floor].into_iter().flatten() {
+        next.raise_floor(floor);
+    }
+    next
+}
+
 /// All metadata files as one value.
 fn to_record(metadata: &CachedMetadata) -> Object {
     let record = Object::new();
@@ -499,23 +522,73 @@ fn to_record(metadata: &CachedMetadata) -> Object {
     let files = [
         ("timestamp", &metadata.timestamp),
         ("snapshot", &metadata.snapshot),
-        ("targets", &metadata.targets),
     ];
     for (key, file) in files {
         if let Some(bytes) = file {
             set(key, &Uint8Array::from(bytes.as_slice()));
         }
     }
+    set("targets", &to_pairs(&metadata.targets));
+    if let Some(whole) = &metadata.whole {
+        let chain = Object::new();
+        for (key, value) in [
+            (
+                "timestamp",
+                Uint8Array::from(whole.timestamp.as_slice()).into(),
+            ),
+            (
+                "snapshot",
+                Uint8Array::from(whole.snapshot.as_slice()).into(),
+            ),
+            ("targets", JsValue::from(to_pairs(&whole.targets))),
+        ] {
+            let _ = Reflect::set(&chain, &key.into(), &value);
+        }
+        set("whole", &chain);
+    }
+    if let Some(floor) = metadata.clock_floor {
+        #[expect(clippy::cast_precision_loss, reason = "a year has four digits")]
+        set("clockFloor", &JsValue::from(floor.0 as f64));
+    }
     record
+}
+
+/// Pairs of name and bytes: a role can have a name that no property of an object should have.
+fn to_pairs(targets: &BTreeMap<String, Vec<u8>>) -> Array {
+    targets
+        .iter()
+        .map(|(role, file)| Array::of2(&role.into(), &Uint8Array::from(file.as_slice())))
+        .collect()
+}
+
+fn from_pairs(pairs: JsValue, limits: &Limits) -> Option<BTreeMap<String, Vec<u8>>> {
+    let pairs = pairs.dyn_into::<Array>().ok()?;
+    let mut left = limits.targets + limits.delegated_bytes;
+    let mut targets = BTreeMap::new();
+    for pair in pairs.iter().take(MAX_TARGETS) {
+        let Ok(pair) = pair.dyn_into::<Array>() else {
+            continue;
+        };
+        if let Some(role) = pair.get(0).as_string()
+            && let Some(bytes) = bounded(pair.get(1), limits.targets.min(left))
+        {
+            left -= bytes.len() as u64;
+            targets.insert(role, bytes);
+        }
+    }
+    Some(targets)
+}
+
+/// The bytes of a file, unless there are more than `limit`.
+fn bounded(value: JsValue, limit: u64) -> Option<Vec<u8>> {
+    let bytes = value.dyn_into::<Uint8Array>().ok()?;
+    (u64::from(bytes.length()) <= limit).then(|| bytes.to_vec())
 }
 
 /// The files of a record; what is not as [`to_record`] made it, or is over the limits, is left out.
 fn from_record(record: &JsValue, limits: &Limits) -> CachedMetadata {
-    let bounded = |value: JsValue, limit: u64| {
-        let bytes = value.dyn_into::<Uint8Array>().ok()?;
-        (u64::from(bytes.length()) <= limit).then(|| bytes.to_vec())
-    };
-    let file = |key: &str, limit| bounded(Reflect::get(record, &key.into()).ok()?, limit);
+    let file = |of: &JsValue, key: &str, limit| bounded(Reflect::get(of, &key.into()).ok()?, limit);
+    let targets = |of: &JsValue| from_pairs(Reflect::get(of, &"targets".into()).ok()?, limits);
     let roots = Reflect::get(record, &"roots".into())
         .ok()
         .and_then(|roots| roots.dyn_into::<Array>().ok())
@@ -527,11 +600,31 @@ fn from_record(record: &JsValue, limits: &Limits) -> CachedMetadata {
                 .collect()
         })
         .unwrap_or_default();
+    let whole = Reflect::get(record, &"whole".into())
+        .ok()
+        .filter(JsValue::is_object)
+        .and_then(|chain| {
+            Some(Chain {
+                timestamp: file(&chain, "timestamp", limits.timestamp)?,
+                snapshot: file(&chain, "snapshot", limits.snapshot)?,
+                targets: targets(&chain)?,
+            })
+        });
+    let clock_floor = Reflect::get(record, &"clockFloor".into())
+        .ok()
+        .and_then(|floor| floor.as_f64())
+        .filter(|floor| (0.0..=LAST_SECOND).contains(floor));
     CachedMetadata {
         roots,
-        timestamp: file("timestamp", limits.timestamp),
-        snapshot: file("snapshot", limits.snapshot),
-        targets: file("targets", limits.targets),
+        timestamp: file(record, "timestamp", limits.timestamp),
+        snapshot: file(record, "snapshot", limits.snapshot),
+        targets: targets(record).unwrap_or_default(),
+        whole,
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "it is in the range of whole seconds"
+        )]
+        clock_floor: clock_floor.map(|floor| UnixTime(floor as i64)),
     }
 }
 

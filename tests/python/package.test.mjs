@@ -139,10 +139,10 @@ result = {
     });
 
     await context.test("options go to Python under its names", async () => {
-      const options = { root: "sha256:ab", modules: ["solo"], allowShadow: ["x"], offline: "only", trust: "first-use" };
+      const options = { root: "sha256:ab", modules: ["solo"], allowShadow: ["x"], offline: "only", trust: "first-use", speculative: true };
       const release = await webimport.loadRelease(`${REPOSITORY}/solo@1.0`, options);
       assert.deepEqual(globalThis.requests.at(-1).options, {
-        root: "sha256:ab", version: null, sha256: null, modules: ["solo"], allow_shadow: ["x"], offline: "only", trust: "first-use",
+        root: "sha256:ab", version: null, sha256: null, modules: ["solo"], allow_shadow: ["x"], offline: "only", trust: "first-use", speculative: true,
       });
       assert.deepEqual([release.modules, release.namespaces], [["shared", "solo"], ["shared"]]);
       assert.equal((await rejection(webimport.loadRelease("x", { modules: "solo" }))).code, "config.invalid");

@@ -28,7 +28,7 @@ def state():
 
 
 def test_request_says_what_the_interpreter_is_and_has(host, load):
-    load("mylib", {"mylib.py": ""}, root="sha256:ab", allow_shadow={"b", "a"}, offline="stale", trust="first-use")
+    load("mylib", {"mylib.py": ""}, root="sha256:ab", allow_shadow={"b", "a"}, offline="stale", trust="first-use", speculative=True)
     (request,) = host.requests
     assert request["url"] == f"{REPOSITORY}/mylib@1.0"
     assert request["options"] == {
@@ -39,6 +39,7 @@ def test_request_says_what_the_interpreter_is_and_has(host, load):
         "allow_shadow": ["a", "b"],
         "offline": "stale",
         "trust": "first-use",
+        "speculative": True,
     }
     assert request["python"]["tag"] == TAG
     assert request["python"]["version"].startswith("3.")
@@ -386,6 +387,12 @@ def test_options_are_text(host, option):
             run(webimport.load_release("mylib", **{option: value}))
         assert (caught.value.code, caught.value.path) == ("config.invalid", "mylib")
     assert host.requests == []
+
+
+def test_a_flag_is_true_or_false(host):
+    with pytest.raises(webimport.ConfigError, match="`speculative`: expected True or False") as caught:
+        run(webimport.load_release("mylib", speculative="no"))
+    assert (caught.value.code, host.requests) == ("config.invalid", [])
 
 
 def test_no_names_may_be_none(host, load):

@@ -5,7 +5,8 @@ use js_sys::Uint8Array;
 use wasm_bindgen_test::wasm_bindgen_test;
 use webimport_core::digest::Sha256Digest;
 use webimport_core::limits::Limits;
-use webimport_core::workflow::CachedMetadata;
+use webimport_core::time::UnixTime;
+use webimport_core::workflow::{CachedMetadata, Chain};
 
 use crate::store::Store;
 
@@ -44,7 +45,16 @@ async fn metadata_is_replaced_as_a_whole() {
         roots: vec![b"root 1".to_vec(), b"root 2".to_vec()],
         timestamp: Some(b"timestamp".to_vec()),
         snapshot: Some(b"snapshot".to_vec()),
-        targets: Some(b"targets".to_vec()),
+        // A role can have any name, also one that means something to JavaScript.
+        targets: ["targets", "team/../a", "__proto__", ""]
+            .map(|role| (role.to_owned(), format!("file of {role}").into_bytes()))
+            .into(),
+        whole: Some(Chain {
+            timestamp: b"earlier timestamp".to_vec(),
+            snapshot: b"earlier snapshot".to_vec(),
+            targets: [("targets".to_owned(), b"earlier targets".to_vec())].into(),
+        }),
+        clock_floor: Some(UnixTime(1_893_456_000)),
     };
     let (limits, nothing) = (Limits::default(), CachedMetadata::default());
     Store::new()
@@ -53,6 +63,7 @@ async fn metadata_is_replaced_as_a_whole() {
     assert_eq!(Store::new().metadata(pin, &Limits::default()).await, first);
     let second = CachedMetadata {
         roots: vec![b"root 1".to_vec()],
+        clock_floor: first.clock_floor,
         ..CachedMetadata::default()
     };
     Store::new()
@@ -83,6 +94,143 @@ async fn a_slow_load_does_not_take_back_what_another_one_has_learned() {
     // One that has seen it may: what it started from was refused, for example as another key's.
     slow.put_metadata(pin, &at(1), &at(3), &limits).await;
     assert_eq!(Store::new().metadata(pin, &limits).await, at(1));
+}
+
+#[wasm_bindgen_test]
+async fn time_that_has_passed_for_one_load_has_passed_for_all() {
+    let (pin, _) = bytes("a root and a clock");
+    let limits = Limits::default();
+    let at = |version: u32, floor: i64| CachedMetadata {
+        roots: vec![b"root".to_vec()],
+        timestamp: Some(format!(r#"{{"signed": {{"version": {version}}}}}"#).into_bytes()),
+        clock_floor: Some(UnixTime(floor)),
+        ..CachedMetadata::default()
+    };
+    let nothing = CachedMetadata::default();
+    let store = Store::new();
+    for (version, floor, kept) in [
+        (2, 1_000, at(2, 1_000)),
+        // Further, and earlier by its clock.
+        (3, 500, at(3, 1_000)),
+        // Not as far, and later.
+        (2, 2_000, at(3, 2_000)),
+    ] {
+        store
+            .put_metadata(pin, &at(version, floor), &nothing, &limits)
+            .await;
+        assert_eq!(Store::new().metadata(pin, &limits).await, kept);
+    }
+}
+
+/// Puts what a JavaScript expression gives in place of the metadata of a root pin.
+async fn put_record(pin: Sha256Digest, expression: &str) {
+    // The database is there once something was asked of it.
+    Store::new().metadata(pin, &Limits::default()).await;
+    let put = js_sys::Function::new_no_args(&format!(
+        "return new Promise((resolve, reject) => {{
+           const opening = indexedDB.open('webimport');
+           opening.onerror = () => reject(opening.error);
+           opening.onsuccess = () => {{
+             const database = opening.result;
+             const transaction = database.transaction('metadata', 'readwrite');
+             transaction.objectStore('metadata').put({expression}, '{pin}');
+             transaction.onabort = () => reject(transaction.error);
+             transaction.oncomplete = () => {{ database.close(); resolve(); }};
+           }};
+         }})"
+    ));
+    let done: js_sys::Promise = put.call0(&wasm_bindgen::JsValue::UNDEFINED).unwrap().into();
+    wasm_bindgen_futures::JsFuture::from(done).await.unwrap();
+}
+
+#[wasm_bindgen_test]
+async fn of_a_record_in_another_form_the_rest_is_used() {
+    let (pin, _) = bytes("a root with odd records");
+    let limits = Limits::default();
+    let sound = CachedMetadata {
+        roots: vec![b"r".to_vec()],
+        timestamp: Some(b"t".to_vec()),
+        snapshot: Some(b"s".to_vec()),
+        targets: [("a".to_owned(), b"x".to_vec())].into(),
+        whole: Some(Chain {
+            timestamp: b"t".to_vec(),
+            snapshot: b"s".to_vec(),
+            targets: [("a".to_owned(), b"y".to_vec())].into(),
+        }),
+        clock_floor: Some(UnixTime(7)),
+    };
+    let without = |change: &dyn Fn(&mut CachedMetadata)| {
+        let mut rest = sound.clone();
+        change(&mut rest);
+        rest
+    };
+    let (no_targets, no_whole, no_floor, no_roots, no_timestamp) = (
+        without(&|it| it.targets.clear()),
+        without(&|it| it.whole = None),
+        without(&|it| it.clock_floor = None),
+        without(&|it| it.roots.clear()),
+        without(&|it| it.timestamp = None),
+    );
+    for (change, expected) in [
+        ("", &sound),
+        ("record.more = 1", &sound),
+        // The targets of before there were delegated roles.
+        ("record.targets = bytes('x')", &no_targets),
+        ("record.targets = {a: bytes('x')}", &no_targets),
+        (
+            "record.targets.push(7, [], ['b'], ['c', 'x'], [8, bytes('x')])",
+            &sound,
+        ),
+        (
+            "record.targets.push(['b', new Uint8Array(9 * 1024 * 1024)])",
+            &sound,
+        ),
+        (
+            "record.targets = Array(1025).fill(['a', bytes('x')])",
+            &sound,
+        ),
+        (
+            "record.targets = [...Array(1024).fill(7), ['a', bytes('x')]]",
+            &no_targets,
+        ),
+        (
+            "record.targets.push(...Array(30).fill(['a', new Uint8Array(8 * 1024 * 1024)]), ['a', bytes('x')])",
+            &sound,
+        ),
+        ("delete record.whole", &no_whole),
+        ("record.whole = 'x'", &no_whole),
+        ("record.whole.timestamp = new Uint8Array(17000)", &no_whole),
+        ("delete record.whole.targets", &no_whole),
+        ("delete record.clockFloor", &no_floor),
+        ("record.clockFloor = 'soon'", &no_floor),
+        ("record.clockFloor = NaN", &no_floor),
+        ("record.clockFloor = -1", &no_floor),
+        ("record.clockFloor = Infinity", &no_floor),
+        ("record.clockFloor = 253402300800", &no_floor),
+        ("record.clockFloor = 7.9", &sound),
+        ("record.roots = Array(4097).fill(bytes('r'))", &no_roots),
+        ("record.roots.push(7)", &no_roots),
+        ("record.timestamp = 't'", &no_timestamp),
+        ("record.timestamp = new Uint8Array(17000)", &no_timestamp),
+        ("record = null", &CachedMetadata::default()),
+        ("record = 'text'", &CachedMetadata::default()),
+    ] {
+        let expression = format!(
+            "(() => {{
+               const bytes = (text) => new TextEncoder().encode(text);
+               let record = {{
+                 roots: [bytes('r')], timestamp: bytes('t'), snapshot: bytes('s'),
+                 targets: [['a', bytes('x')]], clockFloor: 7,
+                 whole: {{timestamp: bytes('t'), snapshot: bytes('s'), targets: [['a', bytes('y')]]}},
+               }};
+               {change};
+               return record;
+             }})()"
+        );
+        put_record(pin, &expression).await;
+        let read = Store::new().metadata(pin, &limits).await;
+        assert_eq!(read, *expected, "{change}");
+    }
 }
 
 #[wasm_bindgen_test]

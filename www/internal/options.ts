@@ -14,6 +14,7 @@ const PYTHON_NAMES: Record<keyof LoadOptions, string> = {
   allowShadow: "allow_shadow",
   offline: "offline",
   trust: "trust",
+  speculative: "speculative",
 };
 
 /** Options that decide what may be loaded; without a value they would let everything through. */

@@ -20,8 +20,10 @@ export interface Description {
     readonly how: "chain" | "pin";
     readonly root: string;
     readonly first_use: boolean;
+    readonly role?: string | null;
     readonly keyids: string[];
     readonly expires?: string | null;
+    readonly expired: boolean;
   };
   readonly network: { files: number; bytes: number; requests: number };
   readonly cache: { files: number; bytes: number };
@@ -50,8 +52,10 @@ export function releaseOf(description: Description, unload: () => void): Release
       how: trust.how,
       root: trust.root,
       firstUse: trust.first_use,
+      role: trust.role ?? null,
       keyids: trust.keyids,
       expires: trust.expires ?? null,
+      expired: trust.expired,
     },
     network,
     cache,

@@ -48,6 +48,8 @@ export interface LoadOptions {
   offline?: "only" | "stale";
   /** Trust the root that the server shows the first time, and keep to it. */
   trust?: "first-use";
+  /** Asks for signed metadata before it is known that they are needed; what comes is judged in the same order. */
+  speculative?: boolean;
 }
 
 /** A release that Python can import from. Frozen. */
@@ -91,10 +93,14 @@ export interface Trust {
   readonly root: string;
   /** The root was taken from the server at the first load, as asked for by `trust: "first-use"`. */
   readonly firstUse: boolean;
-  /** Of the keys that signed the release's metadata; none where a pin made that needless. */
+  /** The role whose signed metadata name the release; null where a pin made that needless. */
+  readonly role: string | null;
+  /** Of the keys that signed them. */
   readonly keyids: readonly string[];
-  /** When that metadata ends; null where it was not needed. */
+  /** When the first of those metadata expires; null where they were not needed. */
   readonly expires: string | null;
+  /** They have expired, and were taken because `offline: "stale"` asks for it. */
+  readonly expired: boolean;
 }
 
 /** Something that works, but not as it should. */

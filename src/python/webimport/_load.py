@@ -36,6 +36,7 @@ async def load_release(
     offline: str | None = None,
     progress: Callable[[Progress], object] | bool | None = None,
     trust: str | None = None,
+    speculative: bool = False,
 ) -> Release:
     """Loads a release, all of it verified, so that its modules can be imported.
 
@@ -55,6 +56,8 @@ async def load_release(
     - ``progress``: called with a `Progress`; True prints lines. An ``Exception`` in it is warned about and
       ends the calls, not the load
     - ``trust``: ``"first-use"`` trusts the root that the server shows the first time, and keeps to it
+    - ``speculative``: asks for signed metadata before it is known that they are needed, so that a server far
+      away answers sooner; what comes is judged in the same order
 
     Loading what is loaded gives the same `Release` again.
 
@@ -72,6 +75,7 @@ async def load_release(
             "allow_shadow": sorted(allowed),
             "offline": _text(offline, "offline"),
             "trust": _text(trust, "trust"),
+            "speculative": _flag(speculative, "speculative"),
         }
         host = await _compat.host()
         reporter = Reporter(host, progress)
@@ -273,4 +277,14 @@ def _text(value: str | None, option: str) -> str | None:
         f"`{option}`: expected text, got {value!r}",
         code="config.invalid",
         hint=f'write {option}="…"',
+    )
+
+
+def _flag(value: bool, option: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ConfigError(
+        f"`{option}`: expected True or False, got {value!r}",
+        code="config.invalid",
+        hint=f"write {option}=True, or leave it out",
     )

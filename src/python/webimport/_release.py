@@ -79,7 +79,11 @@ class Release:
 
     @property
     def trust(self) -> dict[str, Any]:
-        """``how`` (``chain`` of signed metadata, or ``pin``), ``root``, ``first_use``, ``keyids``, ``expires``."""
+        """On whose word it was loaded.
+
+        ``how`` (``chain`` of signed metadata, or ``pin``), ``root``, ``first_use``, the ``role`` that names the
+        release with the ``keyids`` that signed it, ``expires``, and whether it has ``expired``.
+        """
         return dict(self._description["trust"])
 
     @property

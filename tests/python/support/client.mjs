@@ -51,7 +51,7 @@ export class Client {
       repository: "https://code.example.org/repo",
       bytecode: null,
       already,
-      trust: { how: "chain", root: `sha256:${"0".repeat(64)}`, first_use: false, keyids: ["ab".repeat(32)], expires: null },
+      trust: { how: "chain", root: `sha256:${"0".repeat(64)}`, first_use: false, role: "targets", keyids: ["ab".repeat(32)], expires: null, expired: false },
       network: { files: count, bytes: 9, requests: 4 },
       cache: { files: 0, bytes: 0 },
       storage: "memory",
