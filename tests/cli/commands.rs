@@ -99,6 +99,15 @@ fn golden(text: &str) -> String {
     out
 }
 
+/// For its owner alone, where files have such a mode.
+fn private(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
 fn greet(version: &str) -> WheelBuilder {
     WheelBuilder::new("greet", version)
         .file("greet/words.txt", "hello\n".repeat(100))
@@ -114,8 +123,18 @@ fn help() {
         "new --help",
         "init --help",
         "release --help",
+        "renew --help",
+        "keys --help",
+        "keys list --help",
+        "keys add --help",
+        "keys rotate --help",
+        "keys revoke --help",
+        "keys set --help",
+        "keys sign --help",
+        "keys publish --help",
         "serve --help",
         "verify --help",
+        "doctor --help",
     ] {
         session.run(command);
     }
@@ -135,7 +154,16 @@ fn usage_errors() {
         .run("serve repo --port 70000")
         .run("serve repo --addr localhost --json")
         .run("verify repo/x")
-        .run("verify repo/x --root 1234");
+        .run("verify repo/x --root 1234")
+        .run("release x --repo repo")
+        .run("renew repo --json")
+        .run("init repo --keys keys --expires timestamp=0")
+        .run("init repo --keys keys --root-keys 0")
+        .run("keys add repo --keys keys")
+        .run("keys rotate repo --keys keys --role root --public x --encrypt")
+        .run("keys set repo --keys keys --threshold root")
+        .run("keys set repo --keys keys")
+        .run("doctor http://127.0.0.1:1/repo");
     assert_snapshot!(session.golden());
 }
 
@@ -166,6 +194,189 @@ fn init() {
         .run("init json --keys json-keys --json")
         .run("init json --keys json-keys --json");
     assert_snapshot!(session.golden());
+}
+
+#[test]
+fn init_with_options() {
+    let mut session = Session::new();
+    fs::write(session.path().join("passphrase"), "open sesame\n").unwrap();
+    private(&session.path().join("passphrase"));
+    session
+        .run("init repo --keys keys --root-keys 3 --root-threshold 4")
+        .run("init repo --keys keys --root-keys 3 --encrypt")
+        .run(
+            "init repo --keys keys --root-keys 3 --algorithm ecdsa --expires timestamp=7 --expires root=730 \
+             --encrypt --passphrase-file passphrase",
+        )
+        .run("keys list repo --keys keys")
+        .run("keys list repo --keys keys --passphrase-file passphrase --json");
+    assert_snapshot!(session.golden());
+}
+
+#[test]
+fn a_key_in_the_place_of_an_encrypted_one_is_encrypted_too() {
+    let mut session = Session::new();
+    fs::write(session.path().join("passphrase"), "open sesame\n").unwrap();
+    private(&session.path().join("passphrase"));
+    session
+        .run("init repo --keys keys --passphrase-file passphrase")
+        .run("keys rotate repo --keys keys --passphrase-file passphrase --role root")
+        .run("keys rotate repo --keys keys --passphrase-file passphrase --role timestamp");
+    let first_line = |file: &str| {
+        let text = fs::read_to_string(session.path().join("keys").join(file)).unwrap();
+        text.lines().next().unwrap().to_owned()
+    };
+    let locked = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
+    assert_eq!(first_line("root.pem"), locked);
+    assert_eq!(first_line("root-2.pem"), locked);
+    let open = "-----BEGIN PRIVATE KEY-----";
+    assert_eq!(first_line("timestamp.pem"), open);
+    assert_eq!(first_line("timestamp-2.pem"), open);
+}
+
+/// The key ids of a role, in the order of the root.
+fn ids(session: &Session, role: &str) -> Vec<String> {
+    let text = webimport(session.path(), &["keys", "list", "repo", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+    let roles = list["roles"].as_array().unwrap();
+    let role = roles.iter().find(|it| it["role"] == role).unwrap();
+    let keys = role["keys"].as_array().unwrap();
+    keys.iter()
+        .map(|key| key["keyid"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn keys() {
+    let mut session = Session::repository();
+    session
+        .run("keys list repo")
+        .run("keys list repo --keys keys")
+        .run("keys add repo --keys keys --role root --threshold 2")
+        .run("keys rotate repo --keys keys --role timestamp --algorithm ecdsa")
+        .run("keys rotate repo --keys keys --role targets --json")
+        .run("keys rotate repo --keys keys --role root")
+        .run("keys set repo --keys keys --expires timestamp=7 --threshold root=1")
+        .run("keys set repo --keys keys --threshold targets=2");
+    let root = ids(&session, "root").remove(0);
+    session
+        .run(&format!("keys revoke repo --keys keys --role root {root}"))
+        .run("keys revoke repo --keys keys --role root ffff")
+        .run("keys revoke repo --keys keys --role snapshot s")
+        .run("keys list repo --keys keys --json")
+        .run("keys list none");
+    assert_snapshot!(session.golden());
+}
+
+#[test]
+fn keys_in_several_hands() {
+    let mut session = Session::new();
+    session.prepare("init repo --keys keys --root-keys 2");
+    fs::create_dir(session.path().join("theirs")).unwrap();
+    fs::rename(
+        session.path().join("keys/root-2.pem"),
+        session.path().join("theirs/root-2.pem"),
+    )
+    .unwrap();
+    let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA7UkoxijRwsbq6QM4kFmVYSlZJzpcY/k2NsFGFKyHN9E=\n\
+                  -----END PUBLIC KEY-----\n";
+    fs::write(session.path().join("service.pem"), public).unwrap();
+    let add = "keys add repo --keys keys --role targets --public service.pem";
+    let pin = session.pin();
+    let theirs = format!("keys sign repo next.json --keys theirs --root {pin}");
+    session
+        .run(add)
+        .run(&format!("{add} --out next.json"))
+        .run("keys publish repo next.json --keys keys")
+        .run("keys sign repo next.json --keys theirs --yes")
+        .run(&format!(
+            "keys sign repo next.json --keys none --root {pin} --yes"
+        ))
+        .run(&theirs)
+        .run(&format!("{theirs} --json"))
+        .run(&format!("{theirs} --yes"))
+        .run("keys publish repo next.json --keys keys")
+        .run("keys sign repo next.json --keys theirs --yes --json")
+        .run("keys add repo --keys keys --role targets --public keys/root.pem");
+    assert_snapshot!(session.golden());
+}
+
+#[test]
+fn a_draft_is_shown_before_it_is_signed() {
+    let mut session = Session::repository();
+    session.prepare("keys set repo --keys keys --threshold root=1 --out next.json");
+    let path = session.path().join("next.json");
+    let mut draft: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    draft["signatures"] = serde_json::json!([]);
+    let root = &mut draft["signed"];
+    root["x-webimport-lifetimes"] = serde_json::json!({"timestamp": 3650});
+    // Would clear the terminal, and push everything else off it.
+    root["x-note"] = format!("\u{1b}[2J{}", "\n".repeat(1000)).into();
+    fs::write(&path, draft.to_string()).unwrap();
+    session
+        .run("keys sign repo next.json --keys keys")
+        .run("keys publish repo next.json --keys keys")
+        .run("keys publish repo next.json --keys keys --yes");
+    assert_snapshot!(session.golden());
+}
+
+#[cfg(unix)]
+#[test]
+fn signer_command() {
+    let mut session = Session::repository();
+    let wheel = session.wheel(&greet("1.0"));
+    let pin = session.pin();
+    let release = |session: &mut Session, command: &str, root: &[&str]| {
+        session.text.push('\n');
+        let mut arguments: Vec<&str> = vec!["release", &wheel, "--repo", "repo"];
+        arguments.extend(["--bytecode", "off", "--signer-command", command]);
+        arguments.extend(root);
+        session
+            .text
+            .push_str(&webimport(session.path(), &arguments));
+    };
+    release(&mut session, "exit 1", &[]);
+    release(&mut session, "exit 1", &["--root", &pin]);
+    release(&mut session, "echo 00", &["--root", &pin]);
+    assert_snapshot!(session.golden());
+}
+
+#[test]
+fn renew() {
+    let mut session = Session::repository();
+    session
+        .run("renew repo --keys keys")
+        .run("renew repo --keys keys --within 30")
+        .run("renew repo --keys keys --within 365 --json");
+    fs::remove_file(session.path().join("keys/root.pem")).unwrap();
+    session
+        .run("renew repo --keys keys --within 400")
+        .run("renew repo --keys none --within 30 --json");
+    assert_snapshot!(session.golden());
+}
+
+#[test]
+fn doctor() {
+    let mut session = Session::repository();
+    let wheel = session.wheel(&greet("1.0"));
+    session.prepare(&format!(
+        "release {wheel} --repo repo --keys keys --bytecode off"
+    ));
+    let address = support::serve(session.path().join("repo"));
+    let pin = session.pin();
+    session
+        .run("doctor repo")
+        .run(&format!(
+            "doctor http://{address} --root {pin} --deep --json"
+        ))
+        .run(&format!("doctor repo --root sha256:{}", "0".repeat(64)))
+        .run("doctor none")
+        .run("doctor http://code.example.org/repo --json");
+    let object = support::files(&session.path().join("repo/objects")).remove(0);
+    fs::remove_file(session.path().join("repo/objects").join(object)).unwrap();
+    session.run("doctor repo");
+    let text = session.golden().replace(&address.to_string(), "<address>");
+    assert_snapshot!(text);
 }
 
 #[test]

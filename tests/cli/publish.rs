@@ -16,7 +16,7 @@ use webimport_cli::observe::{Event, Observer, Silent, WriteStep};
 use webimport_cli::project::ProjectError;
 use webimport_cli::release::{ReleaseError, ReleaseOptions, Released, release};
 use webimport_cli::repository::{
-    Publication, Published, Repository, RepositoryError, Validity, init,
+    Publication, Published, Repository, RepositoryError, Setup, Validity, init,
 };
 use webimport_cli::verify::CheckError;
 use webimport_core::digest::Sha256Digest;
@@ -230,7 +230,12 @@ fn metadata_that_were_changed_are_not_built_on() {
         )
         .unwrap();
         let error = repository.release(&[greet("2.0")]).unwrap_err();
-        assert_eq!(error.code(), "publish.repository", "{file}: {error}");
+        let code = if file == "1.root.json" {
+            "publish.changed"
+        } else {
+            "publish.repository"
+        };
+        assert_eq!(error.code(), code, "{file}: {error}");
         fs::write(&path, before).unwrap();
     }
     repository.release(&[greet("2.0")]).unwrap();
@@ -355,7 +360,7 @@ fn in_folder(folder: &Path) -> ReleaseOptions {
     ReleaseOptions {
         sources: vec![folder.join(greet("2.0").file_name())],
         repository: folder.join("repo"),
-        keys: KeyFolder::new(folder.join("keys")),
+        keys: KeyFolder::new(folder.join("keys")).into(),
         name: None,
         version: None,
         channel: None,
@@ -511,6 +516,7 @@ fn init_in(folder: &Path, repository: &str, keys: &str) -> Option<&'static str> 
     let made = init(
         &folder.join(repository),
         &keys,
+        &Setup::default(),
         &Validity::from(NOW),
         &Silent,
     );
@@ -607,10 +613,24 @@ fn a_repository_refuses_keys_that_were_put_around_it_later() {
     }
     let opened = Repository::open(repository.root()).unwrap();
     assert_eq!(
-        opened.check_keys(&around).unwrap_err().code(),
+        opened
+            .check_keys(&repository.others(around))
+            .unwrap_err()
+            .code(),
         "publish.key"
     );
-    opened.check_keys(&repository.keys()).unwrap();
+    opened.check_keys(&repository.ring()).unwrap();
+}
+
+#[test]
+fn what_another_repository_is_remembered_by_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("keys")).unwrap();
+    let memory = folder.path().join("keys/published.json");
+    fs::write(&memory, "of another one").unwrap();
+    assert_eq!(init_in(folder.path(), "repo", "keys"), Some("publish.key"));
+    fs::remove_file(&memory).unwrap();
+    assert_eq!(init_in(folder.path(), "repo", "keys"), None);
 }
 
 #[test]
@@ -622,6 +642,7 @@ fn a_repository_that_was_made_half_can_be_made_again() {
             init(
                 &root,
                 &KeyFolder::new(folder.path().join(keys)),
+                &Setup::default(),
                 &Validity::from(NOW),
                 observer,
             )
@@ -636,7 +657,7 @@ fn a_repository_that_was_made_half_can_be_made_again() {
             ));
             Repository::open(&root)
                 .unwrap()
-                .check_keys(&KeyFolder::new(folder.path().join("keys")))
+                .check_keys(&KeyFolder::new(folder.path().join("keys")).into())
                 .unwrap();
         } else {
             assert!(matches!(
@@ -646,7 +667,7 @@ fn a_repository_that_was_made_half_can_be_made_again() {
             make("other", &Silent).unwrap();
             Repository::open(&root)
                 .unwrap()
-                .check_keys(&KeyFolder::new(folder.path().join("other")))
+                .check_keys(&KeyFolder::new(folder.path().join("other")).into())
                 .unwrap();
         }
     }
@@ -706,7 +727,7 @@ fn files_are_written_whole_and_in_order() {
     opened
         .publish(
             &publication,
-            &repository.keys(),
+            &repository.ring(),
             &Validity::from(NOW),
             &order,
         )

@@ -127,7 +127,7 @@ fn publish_wrong_digest(repository: &TestRepository) {
         .unwrap()
         .publish(
             &publication,
-            &repository.keys(),
+            &repository.ring(),
             &Validity::from(NOW),
             &Silent,
         )

@@ -178,6 +178,22 @@ fn links_and_doubled_names_are_refused() {
 }
 
 #[test]
+fn an_entry_that_is_a_folder_for_some_and_a_file_for_others_is_refused() {
+    let with = |path: &str, content: &[u8]| {
+        let mut entries = base().entries();
+        entries.push((path.into(), content.to_vec()));
+        read_entries(&entries)
+    };
+    // Some readers take a backslash at the end for a folder's, others unpack a file.
+    for content in [&b""[..], b"x = 1"] {
+        assert_eq!(code(with("greet\\", content)), "verify.path");
+        assert_eq!(code(with("greet/evil.py\\", content)), "verify.path");
+    }
+    assert_eq!(code(with("greet/evil.py/", b"x = 1")), "publish.wheel");
+    assert_eq!(with("greet/folder/", b"").unwrap().files.len(), 4);
+}
+
+#[test]
 fn a_local_header_that_differs_from_the_directory_is_refused() {
     let mut bytes = zip(&base().entries());
     let name = b"greet/__init__.py";

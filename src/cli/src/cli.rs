@@ -5,10 +5,14 @@
 //! failed, 2 not a valid command line.
 
 mod console;
+mod doctor;
 mod init;
+mod keys;
 mod new;
 mod release;
+mod renew;
 mod serve;
+mod signing;
 mod verify;
 
 use std::ffi::OsString;
@@ -37,8 +41,11 @@ enum Command {
     New(new::Arguments),
     Init(init::Arguments),
     Release(Box<release::Arguments>),
+    Renew(renew::Arguments),
+    Keys(Box<keys::Arguments>),
     Serve(serve::Arguments),
     Verify(verify::Arguments),
+    Doctor(doctor::Arguments),
 }
 
 /// Why a command did not do what it was asked to.
@@ -61,18 +68,27 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     } else {
         Format::Text
     });
+    let success = |()| ExitCode::SUCCESS;
     let done = match parsed.command {
-        Command::New(arguments) => new::run(arguments, &console),
-        Command::Init(arguments) => init::run(arguments, &console),
-        Command::Release(arguments) => release::run(*arguments, &console),
-        Command::Serve(arguments) => serve::run(arguments, &console),
-        Command::Verify(arguments) => verify::run(arguments, &console),
+        Command::New(arguments) => new::run(arguments, &console).map(success),
+        Command::Init(arguments) => init::run(arguments, &console).map(success),
+        Command::Release(arguments) => release::run(*arguments, &console).map(success),
+        Command::Renew(arguments) => renew::run(arguments, &console),
+        Command::Keys(arguments) => keys::run(*arguments, &console).map(success),
+        Command::Serve(arguments) => serve::run(arguments, &console).map(success),
+        Command::Verify(arguments) => verify::run(arguments, &console).map(success),
+        Command::Doctor(arguments) => doctor::run(arguments, &console),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             console.failure(&*failure);
-            ExitCode::FAILURE
+            // What the parser cannot know.
+            if failure.code().starts_with("usage.") {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

@@ -1,22 +1,21 @@
-//! The publisher's private keys: one PKCS#8 PEM file for each role, readable by its owner alone.
+//! The publisher's private keys as files: PKCS#8 PEM (RFC 5958), readable by their owner alone, encrypted if
+//! their owner wants so.
 //!
-//! Keys are read when they are used and never written into a repository.
+//! New keys are called after their role, `root.pem`, `root-2.pem` and so on; which role a key has is known from
+//! the repository's root alone. Keys are never written into a repository, and never replaced or removed.
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
 
+use pkcs8::der::pem::{LineEnding, PemLabel as _};
+use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef, SecretDocument};
 use webimport_core::error::Coded;
+use webimport_core::keys::KeyId;
 use webimport_core::metadata::RoleKind;
-use webimport_core::sign::SigningKey;
+use webimport_core::sign::{Algorithm, KeySyntax, SigningKey};
 
-/// The four roles, in the order in which they are listed to people.
-pub(crate) const ROLES: [RoleKind; 4] = [
-    RoleKind::Root,
-    RoleKind::Targets,
-    RoleKind::Snapshot,
-    RoleKind::Timestamp,
-];
+use crate::memory;
 
 /// A folder of private keys.
 #[derive(Debug, Clone)]
@@ -36,11 +35,15 @@ pub enum KeyError {
         /// The reason.
         source: io::Error,
     },
-    /// The folder has no key for the role.
-    #[error("`{}` does not exist", path.display())]
+    /// The keys that are at hand cannot sign for the role.
+    #[error("{}", missing(role, *needed, *have))]
     Missing {
-        /// Where the key was looked for.
-        path: PathBuf,
+        /// The role.
+        role: &'static str,
+        /// The role's threshold.
+        needed: u64,
+        /// Keys of the role that are at hand.
+        have: u64,
     },
     /// New keys would replace existing ones.
     #[error("`{}` exists", path.display())]
@@ -49,10 +52,35 @@ pub enum KeyError {
         path: PathBuf,
     },
     /// Not a private key that can be used.
-    #[error("`{}` is not a key: expected Ed25519 in PKCS#8 PEM form", path.display())]
+    #[error("`{origin}` is not a key: expected Ed25519 or P-256 in PKCS#8 PEM form")]
     Syntax {
-        /// The file.
-        path: PathBuf,
+        /// The file or the environment variable.
+        origin: String,
+    },
+    /// The key is encrypted, and there is neither a passphrase nor a terminal to ask for it.
+    #[error("`{origin}` is encrypted, and no passphrase is given")]
+    Locked {
+        /// The file or the environment variable.
+        origin: String,
+    },
+    /// A new key is to be encrypted, and there is neither a passphrase nor a terminal to ask for it.
+    #[error("no passphrase is given for the new key")]
+    NoPassphrase,
+    /// The passphrase does not open the key.
+    #[error("the passphrase for `{origin}` is wrong")]
+    Passphrase {
+        /// The file or the environment variable.
+        origin: String,
+    },
+    /// Whoever keeps a key did not sign.
+    #[error("no signature by the key `{keyid}` of the role `{role}`: {reason}")]
+    Signer {
+        /// The role.
+        role: &'static str,
+        /// The key.
+        keyid: KeyId,
+        /// What went wrong.
+        reason: String,
     },
     /// Others than the owner can read the key.
     #[error("`{}` can be read by others: expected mode 600, got {mode:o}", path.display())]
@@ -62,6 +90,9 @@ pub enum KeyError {
         /// Its permission bits.
         mode: u32,
     },
+    /// There is no folder for a new key.
+    #[error("there is no folder for the new key")]
+    NoFolder,
     /// The keys would be published with the repository.
     #[error("the key folder `{}` is inside the repository", path.display())]
     InsideRepository {
@@ -79,8 +110,16 @@ pub enum KeyError {
     Randomness(getrandom::Error),
 }
 
+fn missing(role: &str, needed: u64, have: u64) -> String {
+    if have == 0 {
+        format!("no key of the role `{role}` is at hand")
+    } else {
+        format!("the role `{role}` needs {needed} signatures, got {have}")
+    }
+}
+
 impl KeyError {
-    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io {
             action,
             path: path.to_owned(),
@@ -93,6 +132,11 @@ impl Coded for KeyError {
     fn code(&self) -> &'static str {
         match self {
             Self::Permissions { .. } => "publish.key_permissions",
+            Self::Syntax { .. } => "publish.key_syntax",
+            Self::Locked { .. } | Self::NoPassphrase => "publish.key_locked",
+            Self::Passphrase { .. } => "publish.passphrase",
+            Self::Signer { .. } => "publish.signer",
+            Self::Missing { needed, have, .. } if *needed > 1 && *have > 0 => "publish.threshold",
             _ => "publish.key",
         }
     }
@@ -100,12 +144,37 @@ impl Coded for KeyError {
     fn hint(&self) -> String {
         match self {
             Self::Io { .. } => "check the path and its permissions".into(),
-            Self::Missing { .. } => "give the folder that `webimport init` made with --keys".into(),
+            Self::Missing { role: "root", .. } => {
+                "give the folder with the root keys with --keys; where other people have them, write the new root \
+                 to a file with `webimport keys … --out FILE` and let each sign it with `webimport keys sign`"
+                    .into()
+            }
+            Self::Missing { .. } => {
+                "give the folder with this repository's keys with --keys; `webimport keys list` shows who can sign"
+                    .into()
+            }
             Self::Exists { .. } => {
                 "give another folder with --keys; keys are never replaced".into()
             }
-            Self::Syntax { .. } => "restore the file from your backup of the keys".into(),
+            Self::Syntax { .. } => {
+                "it may be cut off or of another kind: restore it from your backup of the keys".into()
+            }
+            Self::Locked { .. } | Self::NoPassphrase => {
+                "run the command on a terminal, or give the passphrase with --passphrase-file or WEBIMPORT_PASSPHRASE"
+                    .into()
+            }
+            Self::Passphrase { .. } => {
+                "try again; without the right passphrase a key is lost, and others have to revoke it".into()
+            }
+            Self::Signer { .. } => {
+                "run the signer command by hand: it gets the bytes to sign on standard input and has to print the \
+                 signature as hex or base64"
+                    .into()
+            }
             Self::Permissions { path, .. } => format!("run `chmod 600 {}`", path.display()),
+            Self::NoFolder => {
+                "give a folder with --keys, or the public half of a key that is kept elsewhere with --public".into()
+            }
             Self::InsideRepository { .. } => {
                 "give a folder outside with --keys: everything in a repository is public".into()
             }
@@ -133,35 +202,75 @@ impl KeyFolder {
         self.0.join(format!("{}.pem", role.as_str()))
     }
 
-    /// Makes the folder and a new key for each role.
-    ///
-    /// # Errors
-    /// [`KeyError::Exists`] before anything is written; [`KeyError::Io`], [`KeyError::Randomness`].
-    pub fn generate(&self) -> Result<(), KeyError> {
-        self.refuse_existing()?;
-        make_private_folder(&self.0).map_err(KeyError::io("write", &self.0))?;
-        for role in ROLES {
-            let mut seed = [0; 32];
-            getrandom::fill(&mut seed).map_err(KeyError::Randomness)?;
-            let path = self.file(role);
-            let pem = SigningKey::from_seed(seed)
-                .to_pem()
-                .map_err(|_| KeyError::Syntax { path: path.clone() })?;
-            write_private(&path, pem.as_bytes()).map_err(KeyError::io("write", &path))?;
-        }
-        Ok(())
+    /// Whether any of the role's files in the folder is encrypted, by its name and its first line.
+    pub(crate) fn has_encrypted(&self, role: RoleKind) -> bool {
+        let Ok(entries) = fs::read_dir(&self.0) else {
+            return false;
+        };
+        entries.flatten().any(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.starts_with(role.as_str())
+                && name.ends_with(".pem")
+                && read_private(&entry.path())
+                    .is_ok_and(|text| text.contains(EncryptedPrivateKeyInfoRef::PEM_LABEL))
+        })
     }
 
-    /// Fails if the folder has any of the keys.
+    /// Where the next new key of a role goes: `ROLE.pem`, or `ROLE-2.pem` and so on beside others.
+    pub(crate) fn free_file(&self, role: RoleKind) -> PathBuf {
+        let mut path = self.file(role);
+        let mut number = 2_u32;
+        while path.exists() {
+            path = self.0.join(format!("{}-{number}.pem", role.as_str()));
+            number += 1;
+        }
+        path
+    }
+
+    /// Writes a new key, encrypted if there is a passphrase.
+    pub(crate) fn write(
+        &self,
+        path: &Path,
+        key: &SigningKey,
+        passphrase: Option<&str>,
+    ) -> Result<(), KeyError> {
+        let pem = to_pem(key, passphrase).map_err(|_| KeyError::Syntax {
+            origin: path.display().to_string(),
+        })?;
+        make_private_folder(&self.0).map_err(KeyError::io("write", &self.0))?;
+        write_private(path, pem.as_bytes()).map_err(KeyError::io("write", path))
+    }
+
+    /// Fails if the folder has a key of any role, or belongs to a repository in another way.
     pub(crate) fn refuse_existing(&self) -> Result<(), KeyError> {
-        match ROLES
-            .map(|role| self.file(role))
+        let memory = self.0.join(memory::FILE);
+        match self
+            .files()?
             .into_iter()
-            .find(|path| path.exists())
+            .find(|path| role_of(path).is_some())
+            .or_else(|| memory.symlink_metadata().is_ok().then_some(memory))
         {
             Some(path) => Err(KeyError::Exists { path }),
             None => Ok(()),
         }
+    }
+
+    /// The files that may hold keys: `*.pem`, sorted.
+    pub(crate) fn files(&self) -> Result<Vec<PathBuf>, KeyError> {
+        let entries = match fs::read_dir(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(KeyError::io("read", &self.0))?,
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(KeyError::io("read", &self.0))?.path();
+            if path.extension().is_some_and(|extension| extension == "pem") {
+                files.push(path);
+            }
+        }
+        files.sort();
+        Ok(files)
     }
 
     /// Fails if the folder is `repository`, below it or above it, whether or not either exists yet.
@@ -177,21 +286,88 @@ impl KeyFolder {
         }
         Ok(())
     }
+}
 
-    /// Reads the key of a role.
-    ///
-    /// # Errors
-    /// [`KeyError::Missing`], [`KeyError::Permissions`], [`KeyError::Syntax`], [`KeyError::Io`].
-    pub fn load(&self, role: RoleKind) -> Result<SigningKey, KeyError> {
-        let path = self.file(role);
-        let text = match read_private(&path) {
-            Err(KeyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                return Err(KeyError::Missing { path });
-            }
-            other => other?,
-        };
-        SigningKey::from_pem(&text).map_err(|_| KeyError::Syntax { path })
+/// The role that a key file is named after.
+pub(crate) fn role_of(path: &Path) -> Option<RoleKind> {
+    let stem = path.file_stem()?.to_str()?;
+    let name = match stem.split_once('-') {
+        Some((name, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => stem,
+    };
+    RoleKind::of(name)
+}
+
+/// A new key from the system's randomness.
+pub(crate) fn new_key(algorithm: Algorithm) -> Result<SigningKey, KeyError> {
+    loop {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).map_err(KeyError::Randomness)?;
+        if let Ok(key) = SigningKey::generate(algorithm, random) {
+            return Ok(key);
+        }
     }
+}
+
+/// A private key as a file or variable holds it.
+pub(crate) enum Pem {
+    Plain(Box<SigningKey>),
+    /// PKCS#8 encrypted by PBES2 (RFC 8018), in DER.
+    Encrypted(Vec<u8>),
+}
+
+/// Reads PKCS#8 PEM, encrypted or not. `origin` is for messages.
+pub(crate) fn parse(text: &str, origin: &str) -> Result<Pem, KeyError> {
+    let syntax = || KeyError::Syntax {
+        origin: origin.to_owned(),
+    };
+    let (label, document) = SecretDocument::from_pem(text.trim()).map_err(|_| syntax())?;
+    match label {
+        "PRIVATE KEY" => SigningKey::from_der(document.as_bytes())
+            .map(|key| Pem::Plain(Box::new(key)))
+            .map_err(|_| syntax()),
+        EncryptedPrivateKeyInfoRef::PEM_LABEL
+            if EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).is_ok() =>
+        {
+            Ok(Pem::Encrypted(document.as_bytes().to_vec()))
+        }
+        _ => Err(syntax()),
+    }
+}
+
+/// Decrypts what [`parse`] found.
+pub(crate) fn decrypt(der: &[u8], passphrase: &str, origin: &str) -> Result<SigningKey, KeyError> {
+    let origin = || origin.to_owned();
+    let encrypted = EncryptedPrivateKeyInfoRef::try_from(der)
+        .map_err(|_| KeyError::Syntax { origin: origin() })?;
+    let document = match encrypted.decrypt(passphrase) {
+        Ok(document) => document,
+        // Weak or unknown ciphers; a wrong passphrase looks like a broken padding, or like a broken key.
+        Err(pkcs8::Error::EncryptedPrivateKey(
+            pkcs8::pkcs5::Error::UnsupportedAlgorithm { .. }
+            | pkcs8::pkcs5::Error::NoPbes1CryptSupport
+            | pkcs8::pkcs5::Error::AlgorithmParametersInvalid { .. },
+        )) => return Err(KeyError::Syntax { origin: origin() }),
+        Err(_) => return Err(KeyError::Passphrase { origin: origin() }),
+    };
+    SigningKey::from_der(document.as_bytes()).map_err(|_| KeyError::Passphrase { origin: origin() })
+}
+
+/// Writes PKCS#8 PEM, with a passphrase encrypted by AES-256 with scrypt.
+fn to_pem(key: &SigningKey, passphrase: Option<&str>) -> Result<String, KeySyntax> {
+    let Some(passphrase) = passphrase else {
+        return key.to_pem();
+    };
+    let der = key.to_der()?;
+    let pem = PrivateKeyInfoRef::try_from(&*der)
+        .ok()
+        .and_then(|key| key.encrypt(passphrase).ok())
+        .and_then(|encrypted| {
+            encrypted
+                .to_pem(EncryptedPrivateKeyInfoRef::PEM_LABEL, LineEnding::LF)
+                .ok()
+        });
+    pem.map(|pem| pem.to_string()).ok_or(KeySyntax)
 }
 
 /// Links that a path may lead through, as on Linux.
@@ -242,23 +418,23 @@ fn destination(path: &Path) -> io::Result<PathBuf> {
     Ok(reached)
 }
 
-/// Bytes that a key file may have; one has about 120.
+/// Bytes that a key file may have; one has a few hundred.
 const FILE_LIMIT: u64 = 16 * 1024;
 
 /// Reads a file that only its owner may read.
-fn read_private(path: &Path) -> Result<String, KeyError> {
+pub(crate) fn read_private(path: &Path) -> Result<String, KeyError> {
     let file = fs::File::open(path).map_err(KeyError::io("read", path))?;
     // Of the open file, so that nobody can exchange it in between.
     let metadata = file.metadata().map_err(KeyError::io("read", path))?;
     check_mode(path, &metadata)?;
     if !metadata.is_file() || metadata.len() > FILE_LIMIT {
         return Err(KeyError::Syntax {
-            path: path.to_owned(),
+            origin: path.display().to_string(),
         });
     }
     io::read_to_string(file).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => KeyError::Syntax {
-            path: path.to_owned(),
+            origin: path.display().to_string(),
         },
         _ => KeyError::io("read", path)(error),
     })
@@ -314,33 +490,108 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn generated_keys_load_again_and_differ() {
-        let folder = tempfile::tempdir().unwrap();
-        let keys = KeyFolder::new(folder.path().join("new"));
-        keys.generate().unwrap();
-        let ids = ROLES.map(|role| keys.load(role).unwrap().public().id());
-        assert!(
-            ids.iter()
-                .enumerate()
-                .all(|(index, id)| !ids[..index].contains(id))
-        );
-        assert!(matches!(keys.generate(), Err(KeyError::Exists { .. })));
+    fn key(algorithm: Algorithm) -> SigningKey {
+        new_key(algorithm).unwrap()
     }
 
     #[test]
-    fn a_file_that_is_no_key_is_refused() {
+    fn new_keys_differ_and_never_replace_one_another() {
         let folder = tempfile::tempdir().unwrap();
-        let keys = KeyFolder::new(folder.path());
+        let keys = KeyFolder::new(folder.path().join("new"));
+        keys.refuse_existing().unwrap();
+        let mut ids = std::collections::BTreeSet::new();
+        for name in ["root.pem", "root-2.pem", "root-3.pem"] {
+            let path = keys.free_file(RoleKind::Root);
+            assert_eq!(path, keys.path().join(name));
+            let key = key(Algorithm::Ed25519);
+            keys.write(&path, &key, None).unwrap();
+            assert!(keys.write(&path, &key, None).is_err());
+            ids.insert(key.public().id());
+        }
+        assert_eq!((ids.len(), keys.files().unwrap().len()), (3, 3));
         assert!(matches!(
-            keys.load(RoleKind::Root),
-            Err(KeyError::Missing { .. })
+            keys.refuse_existing(),
+            Err(KeyError::Exists { .. })
         ));
-        write_private(&keys.file(RoleKind::Root), b"-----BEGIN PRIVATE KEY-----\n").unwrap();
-        assert!(matches!(
-            keys.load(RoleKind::Root),
-            Err(KeyError::Syntax { .. })
-        ));
+    }
+
+    #[test]
+    fn files_are_named_after_their_role() {
+        for (name, role) in [
+            ("root.pem", Some(RoleKind::Root)),
+            ("timestamp-12.pem", Some(RoleKind::Timestamp)),
+            ("root-of-all.pem", None),
+            ("roots.pem", None),
+            ("kms.pem", None),
+        ] {
+            assert_eq!(role_of(Path::new(name)), role, "{name}");
+        }
+    }
+
+    fn opened(pem: &str, passphrase: &str) -> Result<SigningKey, KeyError> {
+        match parse(pem, "key")? {
+            Pem::Plain(key) => Ok(*key),
+            Pem::Encrypted(der) => decrypt(&der, passphrase, "key"),
+        }
+    }
+
+    #[test]
+    fn encrypted_keys_open_with_their_passphrase_alone() {
+        for algorithm in [Algorithm::Ed25519, Algorithm::EcdsaP256] {
+            let key = key(algorithm);
+            let pem = to_pem(&key, Some("correct horse")).unwrap();
+            assert!(pem.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"));
+            assert_eq!(
+                opened(&pem, "correct horse").unwrap().public(),
+                key.public()
+            );
+            for wrong in ["correct horsf", ""] {
+                let refused = opened(&pem, wrong);
+                assert!(matches!(refused, Err(KeyError::Passphrase { .. })));
+            }
+            let plain = to_pem(&key, None).unwrap();
+            for pem in [&pem, &plain] {
+                // Cut off, with and without an end line; another kind of file.
+                for broken in [
+                    pem[..pem.len() / 2].to_owned(),
+                    pem.lines().take(1).collect::<String>() + "\n" + pem.lines().last().unwrap(),
+                    pem.replace("PRIVATE", "PUBLIC"),
+                    String::new(),
+                ] {
+                    let refused = opened(&broken, "correct horse");
+                    assert!(matches!(refused, Err(KeyError::Syntax { .. })), "{broken}");
+                }
+            }
+        }
+    }
+
+    /// `openssl pkcs8 -topk8` of the Ed25519 key of 32 bytes 3: PBKDF2 with SHA-256 and AES-256, its default; then
+    /// with `-scrypt`.
+    const OF_OPENSSL: [&str; 2] = [
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\n\
+         MIGbMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAiX0xGfHSjdQAICCAAw\n\
+         DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEP496f3+Kogv4ZrWxcO6uYgEQKn3\n\
+         XsQVSiGWjLWy9D0g23SXO4DPS+Ff5vp5JhRpSdlpwr3ebwh4JLGohd/sZ39gsC5Q\n\
+         sV8mTg7YjiRi93J9gBU=\n\
+         -----END ENCRYPTED PRIVATE KEY-----",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\n\
+         MIGTME8GCSqGSIb3DQEFDTBCMCEGCSsGAQQB2kcECzAUBAg86Ti62rl+QwICBAAC\n\
+         AQgCAQEwHQYJYIZIAWUDBAEqBBDIZG5E8eA1hU+RZhOESwFkBEC6YGHVUsnudfWr\n\
+         UoBz3MIUtTazjfO45KQguVRO64NvR90kD1Z14mzpeeQ2kAIIIfnohPewm8sYeNfy\n\
+         Lwg8T8Sc\n\
+         -----END ENCRYPTED PRIVATE KEY-----",
+    ];
+
+    #[test]
+    fn keys_that_openssl_encrypted_are_read() {
+        let key = SigningKey::from_seed([3; 32]);
+        for pem in OF_OPENSSL {
+            assert_eq!(opened(pem, "passphrase").unwrap().public(), key.public());
+            assert!(matches!(
+                opened(pem, "passphrasf"),
+                Err(KeyError::Passphrase { .. })
+            ));
+        }
     }
 
     #[cfg(unix)]
@@ -349,23 +600,20 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let keys = KeyFolder::new(folder.path().join("new"));
-        keys.generate().unwrap();
+        let file = keys.free_file(RoleKind::Targets);
+        keys.write(&file, &key(Algorithm::Ed25519), None).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(keys.path()), 0o700);
-        let file = keys.file(RoleKind::Targets);
         assert_eq!(mode(&file), 0o600);
         for open in [0o640, 0o604, 0o620] {
             fs::set_permissions(&file, fs::Permissions::from_mode(open)).unwrap();
             assert!(
-                matches!(
-                    keys.load(RoleKind::Targets),
-                    Err(KeyError::Permissions { .. })
-                ),
+                matches!(read_private(&file), Err(KeyError::Permissions { .. })),
                 "{open:o}"
             );
         }
         fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
-        assert!(keys.load(RoleKind::Targets).is_ok());
+        assert!(read_private(&file).is_ok());
     }
 
     #[test]

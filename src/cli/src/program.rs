@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
+use crate::keyring::{KEY_VARIABLE_PREFIX, PASSPHRASE_VARIABLE};
+
 /// Lines of a failed program's output that a message shows.
 const SHOWN_LINES: usize = 12;
 
@@ -49,6 +51,19 @@ pub(crate) fn python(program: &Path) -> Command {
     command
 }
 
+/// Keeps the keys in the environment from a program that has no business with them, such as a project's build backend.
+/// It runs with the user's rights all the same, and can read what the user can.
+pub(crate) fn hide_keys(command: &mut Command) -> &mut Command {
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(|name| {
+            name.starts_with(KEY_VARIABLE_PREFIX) || name == PASSPHRASE_VARIABLE
+        }) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// How a program ended that was run to its end.
 pub(crate) struct Ended {
     pub(crate) success: bool,
@@ -58,7 +73,7 @@ pub(crate) struct Ended {
 
 /// Runs a program; each line of its standard output goes to `line`.
 pub(crate) fn run(command: &mut Command, mut line: impl FnMut(&str)) -> io::Result<Ended> {
-    let child = command
+    let child = hide_keys(command)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -94,7 +109,7 @@ pub(crate) fn run(command: &mut Command, mut line: impl FnMut(&str)) -> io::Resu
 
 /// Standard output of a short program, if it succeeds.
 pub(crate) fn output(command: &mut Command) -> Option<String> {
-    let output = command
+    let output = hide_keys(command)
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output()

@@ -17,7 +17,7 @@ use webimport_core::manifest::{Distribution, FORMAT, ImportNames, Manifest};
 use webimport_core::names::{CacheTag, Channel, NameSyntax, ReleaseName, Version};
 
 use crate::bytecode::{self, Bytecode, BytecodeChoice, BytecodeError};
-use crate::keys::KeyFolder;
+use crate::keyring::Keyring;
 use crate::observe::{Event, Observer, Unit};
 use crate::pack::Packed;
 use crate::project::{self, ProjectError, Settings};
@@ -33,7 +33,7 @@ pub struct ReleaseOptions {
     /// The repository's folder.
     pub repository: PathBuf,
     /// The keys of targets, snapshot and timestamp.
-    pub keys: KeyFolder,
+    pub keys: Keyring,
     /// Default: the name of the first source's distribution.
     pub name: Option<ReleaseName>,
     /// Default: the version of the first source's distribution.

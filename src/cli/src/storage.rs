@@ -80,6 +80,7 @@ impl Lock {
     /// [`StorageError::Locked`] at once if somebody has it.
     pub(crate) fn take(root: &Path) -> Result<Self, StorageError> {
         let path = root.join(LOCK_FILE);
+        refuse_link(&path)?;
         let file = File::options()
             .create(true)
             .truncate(false)
@@ -110,7 +111,10 @@ pub(crate) fn write(
     bytes: &[u8],
     observer: &dyn Observer,
 ) -> Result<(), StorageError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     make_folders(folder)?;
     observer.event(Event::Write {
         path,
@@ -136,6 +140,57 @@ pub(crate) fn write(
         step: WriteStep::Done,
     });
     Ok(())
+}
+
+/// As [`write`], of a path inside the repository in `root`. Nothing between the two may be a link: whoever put one
+/// there would choose which folder outside is written to.
+pub(crate) fn write_below(
+    root: &Path,
+    path: &str,
+    bytes: &[u8],
+    observer: &dyn Observer,
+) -> Result<(), StorageError> {
+    let target = root.join(path);
+    let parents = target
+        .ancestors()
+        .skip(1)
+        .take_while(|folder| *folder != root);
+    for folder in parents {
+        refuse_link(folder)?;
+    }
+    write(&target, bytes, observer)
+}
+
+/// Fails if the path is a link. What does not exist is none.
+fn refuse_link(path: &Path) -> Result<(), StorageError> {
+    if path
+        .symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_symlink())
+    {
+        return Err(StorageError::io("write through the link", path)(
+            io::Error::other("links in a repository are not followed"),
+        ));
+    }
+    Ok(())
+}
+
+/// Writes a file in one step that its owner alone can read, into a folder that exists.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    // Temporary files are private.
+    let mut file = tempfile::Builder::new()
+        .prefix(TEMPORARY_PREFIX)
+        .tempfile_in(folder)
+        .map_err(StorageError::io("write to", folder))?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(StorageError::io("write", path))?;
+    file.persist(path)
+        .map_err(|error| StorageError::io("write", path)(error.error))?;
+    sync_folder(folder)
 }
 
 /// Makes `folder` and what is above it, each flushed into the folder that holds it.
@@ -175,6 +230,7 @@ fn sync_folder(folder: &Path) -> Result<(), StorageError> {
 
 /// Removes temporary files that a killed publisher left under `folder`. The caller holds the lock.
 pub(crate) fn sweep(folder: &Path) -> Result<(), StorageError> {
+    refuse_link(folder)?;
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

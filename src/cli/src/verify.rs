@@ -3,11 +3,7 @@
 //! Drives the same steps of `webimport-core` as the browser does; only fetching is different. Nothing is kept.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
+use std::io::Read as _;
 
 use flate2::bufread::GzDecoder;
 use serde::Serialize;
@@ -16,12 +12,14 @@ use webimport_core::error::{Coded, ConfigError, Error, FetchError, ResolveError,
 use webimport_core::keys::KeyId;
 use webimport_core::limits::Limits;
 use webimport_core::manifest::{Distribution, Encoding, FileEntry, Manifest, ObjectEntry};
-use webimport_core::names::{Channel, ReleaseName, Selector, Version};
+use webimport_core::names::{ReleaseName, Version};
+use webimport_core::repository::Lookup;
 use webimport_core::time::UnixTime;
-use webimport_core::url::{ReleaseUrl, RepositoryUrl};
 use webimport_core::workflow::{Absence, CachedMetadata, Refresh, RootTrust, Step};
 
 use crate::observe::{Event, Observer, Unit};
+use crate::source::Source;
+pub use crate::source::Transport;
 
 /// What to verify.
 #[derive(Debug, Clone)]
@@ -34,27 +32,6 @@ pub struct VerifyOptions {
     pub now: UnixTime,
     /// How to fetch.
     pub transport: Transport,
-}
-
-/// How files are fetched over HTTP.
-#[derive(Debug, Clone)]
-pub struct Transport {
-    /// Tries for each file, where another one may help.
-    pub tries: u32,
-    /// Before the second try; doubled for each further one.
-    pub pause: Duration,
-    /// For one file.
-    pub timeout: Duration,
-}
-
-impl Default for Transport {
-    fn default() -> Self {
-        Self {
-            tries: 3,
-            pause: Duration::from_millis(500),
-            timeout: Duration::from_mins(5),
-        }
-    }
 }
 
 /// A release that is what its publisher signed.
@@ -166,7 +143,7 @@ pub fn verify(
     observer: &dyn Observer,
 ) -> Result<VerifiedRelease, CheckError> {
     let limits = Limits::default();
-    let (source, name, selector) = Source::of(&options.release, &options.transport)?;
+    let (source, name, selector) = Source::of_release(&options.release, &options.transport)?;
     let shown = source.to_string();
 
     observer.event(Event::Stage {
@@ -188,9 +165,14 @@ pub fn verify(
         };
         refresh.supply(file)?;
     }
-    let refreshed = refresh.finish()?;
+    let mut repository = refresh.finish()?;
+    let (target, authority) = loop {
+        match repository.release(&name, &selector)? {
+            Lookup::Found(found) => break found,
+            Lookup::Fetch(fetch) => repository.supply(source.fetch(&fetch.path, fetch.limit)?)?,
+        }
+    };
 
-    let target = refreshed.repository.find(&name, &selector, &shown)?;
     let expected = target.expected();
     let limit = target.length.min(limits.manifest);
     let bytes = source.fetch(&target.path, limit)?;
@@ -221,8 +203,8 @@ pub fn verify(
         version: target.version,
         sha256: target.sha256,
         root: format!("sha256:{}", options.root),
-        keyids: refreshed.repository.signers().to_vec(),
-        expires: refreshed.repository.expires(),
+        keyids: authority.signers,
+        expires: authority.expires,
         modules: manifest.modules,
         distributions: manifest.distributions,
         bytecode: manifest
@@ -287,197 +269,6 @@ fn check_file(file: &FileEntry, decoded: &[u8]) -> Result<(), CheckError> {
     Ok(())
 }
 
-/// Where a repository's files come from.
-enum Source {
-    Folder(PathBuf),
-    Http {
-        base: RepositoryUrl,
-        agent: ureq::Agent,
-        transport: Transport,
-    },
-}
-
-impl std::fmt::Display for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Folder(path) => path.display().fmt(f),
-            Self::Http { base, .. } => base.fmt(f),
-        }
-    }
-}
-
-impl Source {
-    fn of(
-        release: &str,
-        transport: &Transport,
-    ) -> Result<(Self, ReleaseName, Selector), ConfigError> {
-        let url = |reason: &str| ConfigError::Url {
-            url: release.to_owned(),
-            reason: reason.to_owned(),
-        };
-        let stable = || Selector::Channel(Channel::stable());
-        if release.contains("://") {
-            let ReleaseUrl {
-                repository,
-                name,
-                selector,
-            } = release.parse()?;
-            let base = repository.ok_or_else(|| url("expected a repository before the name"))?;
-            let agent = agent(&base, transport);
-            let source = Self::Http {
-                base,
-                agent,
-                transport: transport.clone(),
-            };
-            return Ok((source, name, selector.unwrap_or_else(stable)));
-        }
-        let (folder, last) = release
-            .rsplit_once(['/', std::path::MAIN_SEPARATOR])
-            .ok_or_else(|| url("expected a URL, or a repository's folder and `/name`"))?;
-        // What stands behind the folder has the form of a bare release URL.
-        let ReleaseUrl { name, selector, .. } = last.parse()?;
-        let folder = if folder.is_empty() { "/" } else { folder };
-        Ok((
-            Self::Folder(folder.into()),
-            name,
-            selector.unwrap_or_else(stable),
-        ))
-    }
-
-    /// The bytes of a file, `limit` at most. `path` is made of parsed names and digests, never of raw text.
-    fn fetch(&self, path: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
-        match self {
-            Self::Folder(folder) => read(&folder.join(path), limit),
-            Self::Http {
-                base,
-                agent,
-                transport,
-            } => {
-                let url = base.join(path);
-                let mut pause = transport.pause;
-                let mut left = transport.tries.max(1);
-                loop {
-                    left -= 1;
-                    match get(agent, &url, limit, transport.timeout) {
-                        Err(error) if left > 0 && error.is_transient() => {
-                            thread::sleep(pause);
-                            pause *= 2;
-                        }
-                        other => return other,
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FetchError> {
-    let url = path.display().to_string();
-    let broken = |error: io::Error| {
-        let url = url.clone();
-        match error.kind() {
-            io::ErrorKind::NotFound => FetchError::NotFound { url, status: 404 },
-            _ => FetchError::Network {
-                url,
-                reason: error.to_string(),
-            },
-        }
-    };
-    bounded(File::open(path).map_err(broken)?, limit)
-        .map_err(broken)?
-        .ok_or_else(|| FetchError::TooLarge {
-            url: url.clone(),
-            limit,
-        })
-}
-
-/// `None` for more than `limit` bytes.
-fn bounded(source: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    source.take(limit + 1).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= limit).then_some(bytes))
-}
-
-fn agent(base: &RepositoryUrl, transport: &Transport) -> ureq::Agent {
-    let secure = base.as_str().starts_with("https:");
-    let mut config = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(transport.timeout))
-        .timeout_connect(Some(Duration::from_secs(15)))
-        .user_agent(concat!("webimport/", env!("CARGO_PKG_VERSION")))
-        .https_only(secure)
-        .max_redirects_will_error(false);
-    if !secure {
-        // Loopback: a redirect could lead to another host without encryption, and a proxy is another host.
-        config = config.max_redirects(0).proxy(None);
-    }
-    config.build().new_agent()
-}
-
-fn get(
-    agent: &ureq::Agent,
-    url: &str,
-    limit: u64,
-    timeout: Duration,
-) -> Result<Vec<u8>, FetchError> {
-    let failed = |error: ureq::Error| match error {
-        ureq::Error::Timeout(_) => FetchError::Timeout {
-            url: url.to_owned(),
-            seconds: u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX),
-        },
-        other => FetchError::Network {
-            url: url.to_owned(),
-            reason: other.to_string(),
-        },
-    };
-    let mut response = agent.get(url).call().map_err(failed)?;
-    match response.status().as_u16() {
-        200 => {}
-        // Object stores answer 403 for what is not there.
-        status @ (403 | 404 | 410) => {
-            return Err(FetchError::NotFound {
-                url: url.to_owned(),
-                status,
-            });
-        }
-        status => {
-            return Err(FetchError::Status {
-                url: url.to_owned(),
-                status,
-            });
-        }
-    }
-    let announced = response.body().content_length();
-    if announced.is_some_and(|length| length > limit) {
-        return Err(FetchError::TooLarge {
-            url: url.to_owned(),
-            limit,
-        });
-    }
-    let mut bytes = Vec::new();
-    let outcome = response
-        .body_mut()
-        .as_reader()
-        .take(limit + 1)
-        .read_to_end(&mut bytes);
-    let got = bytes.len() as u64;
-    match outcome {
-        Ok(_) if got > limit => Err(FetchError::TooLarge {
-            url: url.to_owned(),
-            limit,
-        }),
-        Ok(_) => Ok(bytes),
-        Err(error) => match (ureq::Error::from(error), announced) {
-            (ureq::Error::Io(_), Some(expected)) if got < expected => Err(FetchError::Truncated {
-                url: url.to_owned(),
-                expected,
-                got,
-            }),
-            (error, _) => Err(failed(error)),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
@@ -526,28 +317,5 @@ mod tests {
             decode(&object(&cut, 1000), cut.clone()),
             Err(VerifyError::Malformed { .. })
         ));
-    }
-
-    #[test]
-    fn plain_http_is_for_loopback_and_folders_are_paths() {
-        let of = |text: &str| Source::of(text, &Transport::default());
-        assert!(matches!(
-            of("http://code.example.org/repo/a"),
-            Err(ConfigError::Insecure { .. })
-        ));
-        assert!(matches!(
-            of("http://127.0.0.1:8000/a"),
-            Ok((Source::Http { .. }, _, _))
-        ));
-        assert!(matches!(
-            of("https://code.example.org/repo/a@1.0"),
-            Ok((Source::Http { .. }, _, Selector::Version(_)))
-        ));
-        assert!(matches!(
-            of("./repo/a@next"),
-            Ok((Source::Folder(_), _, Selector::Channel(_)))
-        ));
-        assert!(of("a").is_err());
-        assert!(of("repo/A").is_err());
     }
 }

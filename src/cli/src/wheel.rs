@@ -122,7 +122,7 @@ pub enum WheelError {
         /// The wheel.
         path: PathBuf,
         /// The rule that it breaks.
-        source: VerifyError,
+        source: Box<VerifyError>,
     },
 }
 
@@ -239,10 +239,14 @@ impl Reader<'_> {
         let mut total = 0;
         for index in 0..archive.len() {
             let mut entry = archive.by_index(index).map_err(|error| self.zip(error))?;
-            if entry.is_dir() {
+            let name = entry.name().map_err(|error| self.zip(error))?.into_owned();
+            // `is_dir` would take a backslash at the end for a folder's, too, which Python does not.
+            if name.ends_with('/') {
+                if entry.size() > 0 {
+                    return Err(self.malformed(format!("the folder `{name}` has content")));
+                }
                 continue;
             }
-            let name = entry.name().map_err(|error| self.zip(error))?.into_owned();
             if entry.is_symlink() {
                 return Err(self.malformed(format!("`{name}` is a symbolic link")));
             }
@@ -250,7 +254,7 @@ impl Reader<'_> {
                 .insert(&name)
                 .map_err(|source| WheelError::UnsafePath {
                     path: self.path.to_owned(),
-                    source,
+                    source: Box::new(source),
                 })?;
             let content = self.content(&name, entry.size(), entry.compressed_size(), &mut entry)?;
             total += content.len() as u64;

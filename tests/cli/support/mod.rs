@@ -16,10 +16,11 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use webimport_cli::bytecode::BytecodeChoice;
+use webimport_cli::keyring::Keyring;
 use webimport_cli::keys::KeyFolder;
 use webimport_cli::observe::Silent;
 use webimport_cli::release::{ReleaseError, ReleaseOptions, Released, release};
-use webimport_cli::repository::{Validity, init};
+use webimport_cli::repository::{Repository, Setup, Validity, init};
 use webimport_cli::verify::{CheckError, Transport, VerifiedRelease, VerifyOptions, verify};
 use webimport_core::digest::Sha256Digest;
 use webimport_core::time::UnixTime;
@@ -144,11 +145,16 @@ pub(crate) struct TestRepository {
 
 impl TestRepository {
     pub(crate) fn new() -> Self {
+        Self::with(&Setup::default())
+    }
+
+    pub(crate) fn with(setup: &Setup) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let keys = KeyFolder::new(folder.path().join("keys"));
         let pin = init(
             &folder.path().join("repo"),
             &keys,
+            setup,
             &Validity::from(NOW),
             &Silent,
         )
@@ -164,11 +170,51 @@ impl TestRepository {
         KeyFolder::new(self.folder.path().join("keys"))
     }
 
+    /// The same keys, to sign with.
+    pub(crate) fn ring(&self) -> Keyring {
+        self.keys().into()
+    }
+
+    pub(crate) fn open(&self) -> Repository {
+        Repository::open(self.root()).unwrap()
+    }
+
+    /// Moves keys to a folder of their own, as if somebody else had them.
+    pub(crate) fn give_away(&self, keys: &[&str], to: &str) -> Keyring {
+        let folder = self.folder.path().join(to);
+        fs::create_dir_all(&folder).unwrap();
+        for key in keys {
+            fs::rename(self.keys().path().join(key), folder.join(key)).unwrap();
+        }
+        self.others(KeyFolder::new(folder))
+    }
+
+    /// The keys of somebody who knows the root pin.
+    pub(crate) fn others(&self, folder: KeyFolder) -> Keyring {
+        let mut ring = Keyring::from(folder);
+        ring.root = Some(self.pin);
+        ring
+    }
+
+    /// Every file of the repository, the lock left out, and every key.
+    pub(crate) fn everything(&self) -> BTreeMap<String, Vec<u8>> {
+        files(self.folder.path())
+            .into_iter()
+            .filter(|file| !file.ends_with("-lock"))
+            .map(|file| {
+                (
+                    file.clone(),
+                    fs::read(self.folder.path().join(file)).unwrap(),
+                )
+            })
+            .collect()
+    }
+
     pub(crate) fn options(&self, sources: &[PathBuf]) -> ReleaseOptions {
         ReleaseOptions {
             sources: sources.to_vec(),
             repository: self.root(),
-            keys: self.keys(),
+            keys: self.ring(),
             name: None,
             version: None,
             channel: None,
@@ -338,6 +384,7 @@ pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
         .args(arguments)
         .current_dir(folder)
         .env_remove("WEBIMPORT_PYODIDE")
+        .env_remove("WEBIMPORT_PASSPHRASE")
         .env("PATH", folder)
         .env("NO_COLOR", "1");
     command

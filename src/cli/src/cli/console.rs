@@ -67,6 +67,12 @@ impl Console {
         let _ = out.flush();
     }
 
+    /// Says something on the way to a result.
+    pub(super) fn show(&self, text: &str) {
+        self.clear();
+        let _ = write!(anstream::stderr(), "{text}");
+    }
+
     pub(super) fn failure(&self, failure: &dyn Coded) {
         self.clear();
         let (code, hint) = (failure.code(), failure.hint());
@@ -139,7 +145,21 @@ fn json_line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
 
 fn labelled(label: &str, color: AnsiColor, text: impl Display) {
     let style = Style::new().bold().fg_color(Some(color.into()));
+    let text = printable(&text.to_string());
     let _ = writeln!(anstream::stderr(), "{style}{label}:{style:#} {text}");
+}
+
+/// Parts of a message may come from files of anybody: nothing in it moves the cursor.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() && !matches!(character, '\n' | '\t') {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
 }
 
 /// Bytes for people.
@@ -219,6 +239,14 @@ fn bar(title: &str, unit: Unit, total: u64) -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_do_not_move_the_cursor() {
+        assert_eq!(
+            printable("a\tb\n\u{1b}[2J\u{9b}2J\r…"),
+            "a\tb\n\\u{1b}[2J\\u{9b}2J\\r…"
+        );
+    }
 
     #[test]
     fn byte_counts_are_short() {

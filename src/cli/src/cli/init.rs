@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
+use webimport_core::metadata::RoleKind;
 
 use super::console::{Console, Report};
+use super::signing::{AlgorithmName, PassphraseArguments, lifetime};
 use super::{Failure, now};
 use crate::keys::KeyFolder;
-use crate::repository::{self, Validity};
+use crate::repository::{self, Lifetimes, Setup, Validity};
 
 /// Make a repository and its keys, and print the root pin.
 #[derive(Debug, Args)]
@@ -20,6 +22,23 @@ pub(super) struct Arguments {
     /// A folder for the private keys, outside of the repository.
     #[arg(long, value_name = "DIR")]
     keys: PathBuf,
+    /// Root keys to make.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    root_keys: u32,
+    /// How many root keys have to sign a new root [default: more than half].
+    #[arg(long, value_name = "M")]
+    root_threshold: Option<u64>,
+    /// How the keys sign; `ecdsa` is on the curve P-256.
+    #[arg(long, value_enum, default_value_t)]
+    algorithm: AlgorithmName,
+    /// Days for which a role's metadata are valid [default: 365 for root and targets, 30 for the others].
+    #[arg(long, value_name = "ROLE=DAYS", value_parser = lifetime)]
+    expires: Vec<(RoleKind, u32)>,
+    /// Encrypt the root keys with a passphrase.
+    #[arg(long)]
+    encrypt: bool,
+    #[command(flatten)]
+    passphrase: PassphraseArguments,
 }
 
 #[derive(Serialize)]
@@ -54,11 +73,33 @@ impl Report for Made {
 }
 
 pub(super) fn run(arguments: Arguments, console: &Console) -> Result<(), Failure> {
-    let Arguments { repository, keys } = arguments;
+    let mut lifetimes = Lifetimes::default();
+    for (role, days) in arguments.expires {
+        lifetimes.set(role, days);
+    }
+    let setup = Setup {
+        algorithm: arguments.algorithm.into(),
+        root_keys: arguments.root_keys,
+        root_threshold: arguments
+            .root_threshold
+            .unwrap_or(u64::from(arguments.root_keys) / 2 + 1),
+        // There is nothing else that a passphrase could be for.
+        passphrase: arguments
+            .passphrase
+            .for_new_key(arguments.encrypt || arguments.passphrase.is_named())?,
+    };
+    let validity = Validity {
+        now: now(),
+        lifetimes: Some(lifetimes),
+    };
+    let Arguments {
+        repository, keys, ..
+    } = arguments;
     let pin = repository::init(
         &repository,
         &KeyFolder::new(&keys),
-        &Validity::from(now()),
+        &setup,
+        &validity,
         console,
     )
     .map_err(|error| Box::new(error) as Failure)?;

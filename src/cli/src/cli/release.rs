@@ -7,14 +7,18 @@ use clap::Args;
 use webimport_core::names::{Channel, ReleaseName, Version};
 
 use super::console::{Console, Report, bytes, counted};
+use super::signing::KeyArguments;
 use super::{Failure, now};
 use crate::bytecode::BytecodeChoice;
-use crate::keys::KeyFolder;
 use crate::release::{ReleaseOptions, Released, release};
 use crate::repository::{Published, Validity};
 
 /// Publish projects and wheels as one release.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Building a project runs its build backend with your rights, which can read your key files: \
+    release projects that you trust, or wheels."
+)]
 pub(super) struct Arguments {
     /// Folders with `pyproject.toml`, and wheels; the first one gives the release its name and version.
     #[arg(value_name = "SOURCE", required = true)]
@@ -22,9 +26,8 @@ pub(super) struct Arguments {
     /// The repository's folder.
     #[arg(long = "repo", value_name = "REPO")]
     repository: PathBuf,
-    /// The folder with the keys.
-    #[arg(long, value_name = "DIR")]
-    keys: PathBuf,
+    #[command(flatten)]
+    keys: KeyArguments,
     /// The release's name.
     #[arg(long)]
     name: Option<ReleaseName>,
@@ -134,7 +137,7 @@ pub(super) fn run(arguments: Arguments, console: &Console) -> Result<(), Failure
     let options = ReleaseOptions {
         sources: arguments.sources,
         repository: arguments.repository,
-        keys: KeyFolder::new(arguments.keys),
+        keys: arguments.keys.ring()?,
         name: arguments.name,
         version: arguments.version,
         channel: arguments.channel,

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 
 use clap::Args;
-use webimport_core::config::parse_root_pin;
 use webimport_core::digest::Sha256Digest;
 
 use super::console::{Console, Report, bytes, counted};
+use super::signing::root_pin;
 use super::{Failure, now};
 use crate::verify::{Transport, VerifiedRelease, VerifyOptions, verify};
 
@@ -19,10 +19,6 @@ pub(super) struct Arguments {
     /// The root pin that the publisher gives.
     #[arg(long, value_name = "sha256:HEX", value_parser = root_pin)]
     root: Sha256Digest,
-}
-
-fn root_pin(text: &str) -> Result<Sha256Digest, String> {
-    parse_root_pin(text).ok_or_else(|| "expected `sha256:` and 64 lower-case hex digits".to_owned())
 }
 
 impl Report for VerifiedRelease {
