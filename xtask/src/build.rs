@@ -16,8 +16,9 @@ use crate::progress::note;
 use crate::rooms::Rooms;
 use crate::setup::{self, Part};
 
-pub(crate) use command_line::{Profile, build as command_line};
+pub(crate) use command_line::{Profile, build as command_line, conformance_client};
 pub(crate) use types::check as check_types;
+pub(crate) use wasm::{conformance as conformance_module, verifying_core};
 
 /// What `site` needs to be installed.
 pub(crate) const PARTS: &[Part] = &[Part::WasmTarget, Part::WasmTools, Part::Npm];

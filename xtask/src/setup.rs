@@ -5,6 +5,8 @@
 
 mod browsers;
 mod cargo_tools;
+mod conformance;
+mod fuzz;
 mod jupyterlite;
 mod npm;
 mod python;
@@ -15,6 +17,7 @@ use anyhow::{Context, Result};
 
 pub(crate) use browsers::Browsers;
 pub(crate) use cargo_tools::CargoTool;
+pub(crate) use conformance::install as conformance;
 pub(crate) use jupyterlite::make as make_jupyterlite_pyodide;
 pub(crate) use wheels::wheel;
 
@@ -30,6 +33,8 @@ pub(crate) enum Part {
     WasmTools,
     /// cargo-deny.
     Deny,
+    /// cargo-fuzz, and a C++ compiler.
+    Fuzz,
     /// geckodriver.
     Geckodriver,
     /// Pyodide, binaryen, esbuild and typescript.
@@ -45,10 +50,11 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::WasmTarget,
         Self::WasmTools,
         Self::Deny,
+        Self::Fuzz,
         Self::Geckodriver,
         Self::Npm,
         Self::Browsers,
@@ -62,6 +68,7 @@ impl Part {
             Self::WasmTarget => "wasm-target",
             Self::WasmTools => "wasm-tools",
             Self::Deny => "deny",
+            Self::Fuzz => "fuzz",
             Self::Geckodriver => "geckodriver",
             Self::Npm => "npm",
             Self::Browsers => "browsers",
@@ -79,6 +86,7 @@ impl Part {
                 CargoTool::WasmBindgen.install(rooms)
             }
             Self::Deny => CargoTool::CargoDeny.install(rooms),
+            Self::Fuzz => fuzz::install(rooms),
             Self::Geckodriver => CargoTool::Geckodriver.install(rooms),
             Self::Npm => npm::install(rooms),
             Self::Browsers => browsers::install(rooms),

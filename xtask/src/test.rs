@@ -3,8 +3,14 @@
 //! A suite that fails does not stop the next one. What the runners print is passed on as it comes; the
 //! numbers in the table are read from it.
 
+mod conformance;
 mod counts;
+mod fuzz;
+#[cfg(test)]
+mod named;
 mod suites;
+
+use std::path::PathBuf;
 
 use self::counts::Counts;
 use self::suites::Suite;
@@ -12,24 +18,39 @@ use crate::Outcome;
 use crate::progress::note;
 use crate::rooms::Rooms;
 
-/// `cargo xtask test [SUITE…]`.
+/// `cargo xtask test [SUITE…]`, and `--suite DIR` for the suite `conformance`.
 pub(crate) fn command(rooms: &Rooms, arguments: &[String]) -> Outcome {
     let mut chosen = Vec::new();
-    for argument in arguments {
-        match Suite::ALL
+    let mut checkout = None;
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        if argument == "--suite" {
+            let Some(folder) = arguments.next() else {
+                return Outcome::Usage("expected a folder after `--suite`".to_owned());
+            };
+            checkout = Some(PathBuf::from(folder));
+            continue;
+        }
+        match Suite::NAMED
             .into_iter()
             .find(|suite| suite.name() == argument)
         {
             Some(suite) if chosen.contains(&suite) => {}
             Some(suite) => chosen.push(suite),
             None => {
-                let names: Vec<&str> = Suite::ALL.iter().map(|suite| suite.name()).collect();
+                let names: Vec<&str> = Suite::NAMED.iter().map(|suite| suite.name()).collect();
                 return Outcome::Usage(format!(
                     "unknown suite `{argument}`, expected one of: {}",
                     names.join(" ")
                 ));
             }
         }
+    }
+    if checkout.is_some() != chosen.contains(&Suite::Conformance) {
+        return Outcome::Usage(
+            "expected `conformance --suite DIR`, with a checkout of the TUF conformance suite"
+                .to_owned(),
+        );
     }
     if chosen.is_empty() {
         chosen.extend(Suite::ALL);
@@ -39,7 +60,7 @@ pub(crate) fn command(rooms: &Rooms, arguments: &[String]) -> Outcome {
         note(&format!("\n── {}", suite.name()));
         let start = std::time::Instant::now();
         let mut counts = Counts::default();
-        match suite.run(rooms, &mut counts) {
+        match suite.run(rooms, checkout.as_deref(), &mut counts) {
             // A suite in which nothing ran has not shown that anything works.
             Ok(()) if counts == Counts::default() => {
                 note(&format!("error: suite `{}` ran no test", suite.name()));
@@ -55,12 +76,12 @@ pub(crate) fn command(rooms: &Rooms, arguments: &[String]) -> Outcome {
     }
     let mut total = Counts::default();
     println!(
-        "\n{:<10} {:>7} {:>7} {:>8} {:>8}",
+        "\n{:<11} {:>7} {:>7} {:>8} {:>8}",
         "suite", "passed", "failed", "skipped", "seconds"
     );
     for (suite, counts, elapsed) in &results {
         println!(
-            "{:<10} {:>7} {:>7} {:>8} {:>8.1}",
+            "{:<11} {:>7} {:>7} {:>8} {:>8.1}",
             suite.name(),
             counts.passed,
             counts.failed,

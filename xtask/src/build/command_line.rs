@@ -21,13 +21,23 @@ pub(crate) enum Profile {
 /// Builds the program and says where it is. Cargo itself knows whether there is something to do.
 pub(crate) fn build(rooms: &Rooms, profile: Profile) -> Result<PathBuf> {
     note("building the command line…");
+    program(rooms, profile, "webimport")
+}
+
+/// The same for the client of the conformance suite, as people would build it.
+pub(crate) fn conformance_client(rooms: &Rooms) -> Result<PathBuf> {
+    note("building the conformance client…");
+    program(rooms, Profile::Release, "webimport-tuf-client")
+}
+
+fn program(rooms: &Rooms, profile: Profile, name: &str) -> Result<PathBuf> {
     let mut command = process::cargo(rooms);
     command.args([
         "build",
         "-p",
         "webimport-cli",
         "--bin",
-        "webimport",
+        name,
         "--message-format",
         "json-render-diagnostics",
     ]);
@@ -40,12 +50,12 @@ pub(crate) fn build(rooms: &Rooms, profile: Profile) -> Result<PathBuf> {
         .output()
         .context("cannot run cargo")?;
     if !output.status.success() {
-        bail!("the command line does not build");
+        bail!("`{name}` does not build");
     }
     let text = String::from_utf8_lossy(&output.stdout);
     text.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
         .next_back()
-        .context("cargo named no executable of `webimport-cli`")
+        .with_context(|| format!("cargo named no executable `{name}`"))
 }

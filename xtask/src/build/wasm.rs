@@ -1,4 +1,5 @@
-//! The WebAssembly module and its JavaScript side, by wasm-pack.
+//! The WebAssembly modules and their JavaScript sides, by wasm-pack: the one that is shipped, and what tests make
+//! of the same core.
 
 use std::path::PathBuf;
 
@@ -10,55 +11,128 @@ use crate::progress::step;
 use crate::rooms::Rooms;
 use crate::stamp::Stamp;
 
-/// Runs `wasm-pack build` into `target/web`.
+/// What a module is built from, how, and where to.
+struct Module<'a> {
+    /// For the progress line and the log.
+    title: &'a str,
+    about: &'a str,
+    log: &'a str,
+    package: &'a str,
+    /// The package's folder, inside the repository.
+    folder: &'a str,
+    /// What it is built from, besides `src/core`.
+    sources: &'a [&'a str],
+    /// wasm-bindgen's name for the platform.
+    target: &'a str,
+    features: &'a [&'a str],
+    name: &'a str,
+    out: PathBuf,
+}
+
+/// The module that is shipped, into `target/web`.
 pub(crate) fn build(rooms: &Rooms) -> Result<()> {
-    let rustc = process::output(process::command(rooms, "rustc").arg("--version"))?;
-    let inputs: Vec<PathBuf> = ["Cargo.toml", "Cargo.lock", ".cargo", "src/core", "src/web"]
-        .iter()
-        .map(|path| rooms.at(path))
-        .collect();
-    let web = rooms.web();
-    let stamp = Stamp::new(
-        web.join("built"),
-        fingerprint(&inputs, &format!("wasm 3 {rustc}"))?,
-    );
-    if stamp.is_current(&[&web.join("webimport.js"), &web.join("webimport_bg.wasm")]) {
-        return Ok(());
+    let module = Module {
+        title: "building the WebAssembly module",
+        about: "about 1 min",
+        log: "wasm-pack-build",
+        package: "webimport",
+        folder: ".",
+        sources: &["src/web"],
+        target: "web",
+        features: &[],
+        name: "webimport",
+        out: rooms.web(),
+    };
+    module.build(rooms)
+}
+
+/// The conformance client's module, for Node, into `target/conformance`.
+pub(crate) fn conformance(rooms: &Rooms) -> Result<()> {
+    let module = Module {
+        title: "building the conformance client's module",
+        log: "wasm-pack-build-conformance",
+        features: &["--features", "suite"],
+        name: "client",
+        out: rooms.at("target/conformance"),
+        ..verifier(rooms)
+    };
+    module.build(rooms)
+}
+
+/// A module that holds the verifying core and no more; says where it is.
+pub(crate) fn verifying_core(rooms: &Rooms) -> Result<PathBuf> {
+    let module = verifier(rooms);
+    module.build(rooms)?;
+    Ok(module.binary())
+}
+
+fn verifier(rooms: &Rooms) -> Module<'static> {
+    Module {
+        title: "building the verifying core alone",
+        about: "about 30 s",
+        log: "wasm-pack-build-core",
+        package: "webimport-conformance",
+        folder: "tests/conformance",
+        sources: &["tests/conformance", "src/cli/src/bin/webimport-tuf-client"],
+        target: "nodejs",
+        features: &[],
+        name: "core",
+        out: rooms.at("target/verifying-core"),
     }
-    std::fs::create_dir_all(&web)?;
-    stamp.clear()?;
-    step("building the WebAssembly module", "about 1 min", || {
-        process::quiet(
-            rooms,
-            "wasm-pack-build",
-            process::command(rooms, "wasm-pack")
-                .args([
-                    "build",
-                    "--target",
-                    "web",
-                    "--release",
-                    "--mode",
-                    "no-install",
-                    "--no-pack",
-                ])
-                .args(["--out-name", "webimport", "--out-dir"])
-                .arg(&web)
-                .arg(&rooms.top)
-                // Named, because the workspace builds other members by default.
-                .args(["--", "--package", "webimport", "--config"])
-                .arg(remap_paths(rooms)?)
-                // For size: what is downloaded counts more here than what is computed.
-                .args(["--config", "profile.release.opt-level=\"z\""])
-                .args(["--config", "profile.release.lto=true"])
-                .args(["--config", "profile.release.codegen-units=1"]),
-        )
-    })?;
-    stamp.write()
+}
+
+impl Module<'_> {
+    fn binary(&self) -> PathBuf {
+        self.out.join(format!("{}_bg.wasm", self.name))
+    }
+
+    /// Runs `wasm-pack build`.
+    fn build(&self, rooms: &Rooms) -> Result<()> {
+        let rustc = process::output(process::command(rooms, "rustc").arg("--version"))?;
+        let inputs: Vec<PathBuf> = ["Cargo.toml", "Cargo.lock", ".cargo", "src/core"]
+            .iter()
+            .chain(self.sources)
+            .map(|path| rooms.at(path))
+            .collect();
+        let stamp = Stamp::new(
+            self.out.join("built"),
+            fingerprint(&inputs, &format!("wasm 4 {rustc}"))?,
+        );
+        let script = self.out.join(format!("{}.js", self.name));
+        if stamp.is_current(&[&script, &self.binary()]) {
+            return Ok(());
+        }
+        std::fs::create_dir_all(&self.out)?;
+        stamp.clear()?;
+        step(self.title, self.about, || {
+            process::quiet(
+                rooms,
+                self.log,
+                process::command(rooms, "wasm-pack")
+                    .args(["build", "--target", self.target, "--release"])
+                    .args(["--mode", "no-install", "--no-pack"])
+                    .args(["--out-name", self.name, "--out-dir"])
+                    .arg(&self.out)
+                    .arg(rooms.at(self.folder))
+                    // Named, because the workspace builds other members by default.
+                    .args(["--", "--package", self.package])
+                    .args(self.features)
+                    .arg("--config")
+                    .arg(flags(rooms)?)
+                    // For size: what is downloaded counts more here than what is computed.
+                    .args(["--config", "profile.release.opt-level=\"z\""])
+                    .args(["--config", "profile.release.lto=true"])
+                    .args(["--config", "profile.release.codegen-units=1"]),
+            )
+        })?;
+        stamp.write()
+    }
 }
 
 /// A cargo setting under which panic messages name source files without this machine's folders: what is
-/// published should neither tell them nor differ by them.
-fn remap_paths(rooms: &Rooms) -> Result<String> {
+/// published should neither tell them nor differ by them. SHA-2 is in its compact form: the browser hashes
+/// objects, so what is left here is metadata and manifests.
+fn flags(rooms: &Rooms) -> Result<String> {
     let cargo_home = match std::env::var_os("CARGO_HOME") {
         Some(folder) => PathBuf::from(folder),
         None => {
@@ -69,6 +143,7 @@ fn remap_paths(rooms: &Rooms) -> Result<String> {
     let flags = [
         format!("--remap-path-prefix={}=cargo", cargo_home.display()),
         format!("--remap-path-prefix={}=webimport", rooms.top.display()),
+        "--cfg=sha2_backend_soft=\"compact\"".to_owned(),
     ];
     Ok(format!(
         "target.wasm32-unknown-unknown.rustflags={}",

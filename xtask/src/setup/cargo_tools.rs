@@ -20,6 +20,8 @@ pub(crate) enum CargoTool {
     Geckodriver,
     /// Checks licences, sources and advisories.
     CargoDeny,
+    /// Builds the fuzz targets.
+    CargoFuzz,
 }
 
 impl CargoTool {
@@ -29,6 +31,7 @@ impl CargoTool {
             Self::WasmBindgen => "wasm-bindgen-cli",
             Self::Geckodriver => "geckodriver",
             Self::CargoDeny => "cargo-deny",
+            Self::CargoFuzz => "cargo-fuzz",
         }
     }
 
@@ -42,6 +45,7 @@ impl CargoTool {
     /// How long the build takes on two cores.
     fn about(self) -> &'static str {
         match self {
+            Self::CargoFuzz => "about 1 min",
             Self::WasmPack | Self::Geckodriver => "about 2 min",
             Self::WasmBindgen | Self::CargoDeny => "about 4 min",
         }
@@ -52,6 +56,7 @@ impl CargoTool {
             Self::WasmPack => Ok("0.15.1".to_owned()),
             Self::Geckodriver => Ok("0.37.1".to_owned()),
             Self::CargoDeny => Ok("0.20.2".to_owned()),
+            Self::CargoFuzz => Ok("0.13.2".to_owned()),
             Self::WasmBindgen => {
                 let lock = rooms.at("Cargo.lock");
                 let text = std::fs::read_to_string(&lock)

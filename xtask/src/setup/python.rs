@@ -1,4 +1,4 @@
-//! The Python environment that runs the Python tests, the build backends and JupyterLite's site builder.
+//! The Python environment that runs the Python tests, python-tuf, the build backends and JupyterLite's site builder.
 
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ pub(crate) fn install(rooms: &Rooms) -> Result<()> {
     }
     let python = find(rooms)?;
     step(
-        "making a Python environment with pytest, mypy and jupyterlite",
+        "making a Python environment with pytest, mypy, tuf and jupyterlite",
         "about 30 s",
         || {
             create(rooms, &python, &venv)?;
@@ -67,7 +67,8 @@ pub(crate) fn install(rooms: &Rooms) -> Result<()> {
     stamp.write()
 }
 
-fn create(rooms: &Rooms, python: &Path, venv: &Path) -> Result<()> {
+/// Makes a virtual environment.
+pub(super) fn create(rooms: &Rooms, python: &Path, venv: &Path) -> Result<()> {
     let make = || {
         process::quiet(
             rooms,
@@ -93,7 +94,8 @@ fn create(rooms: &Rooms, python: &Path, venv: &Path) -> Result<()> {
     make()
 }
 
-fn find(rooms: &Rooms) -> Result<PathBuf> {
+/// An interpreter that is new enough.
+pub(super) fn find(rooms: &Rooms) -> Result<PathBuf> {
     let mut seen = Vec::new();
     for name in INTERPRETERS {
         let Some(path) = process::which(&[name]) else {

@@ -7,10 +7,14 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::counts::Counts;
+use super::{conformance, fuzz};
 use crate::progress::note;
 use crate::rooms::Rooms;
 use crate::setup::{self, Browsers, Part};
-use crate::{build, dist, process};
+use crate::{build, digest, dist, process};
+
+/// Bytes of the verifying core in WebAssembly after gzip. It may shrink.
+const CORE_LIMIT: usize = 148 * 1024;
 
 /// A group of tests with a name of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +25,10 @@ pub(crate) enum Suite {
     Core,
     /// The command line.
     Cli,
+    /// Other TUF implementations: their clients and their repositories.
+    Interop,
+    /// The fuzz targets, for a moment each.
+    Fuzz,
     /// The Python package, on plain CPython.
     Python,
     /// The WebAssembly module's own tests, in both browsers.
@@ -29,18 +37,36 @@ pub(crate) enum Suite {
     Browser,
     /// Notebook hosts.
     Hosts,
+    /// The TUF conformance suite, on a checkout of it.
+    Conformance,
 }
 
 impl Suite {
-    /// From the quickest to the slowest.
-    pub(crate) const ALL: [Self; 7] = [
+    /// Those that need nothing but this repository, from the quickest to the slowest.
+    pub(crate) const ALL: [Self; 9] = [
         Self::Checks,
         Self::Core,
         Self::Cli,
+        Self::Interop,
+        Self::Fuzz,
         Self::Python,
         Self::Wasm,
         Self::Browser,
         Self::Hosts,
+    ];
+
+    /// Those that can be named.
+    pub(crate) const NAMED: [Self; 10] = [
+        Self::Checks,
+        Self::Core,
+        Self::Cli,
+        Self::Interop,
+        Self::Fuzz,
+        Self::Python,
+        Self::Wasm,
+        Self::Browser,
+        Self::Hosts,
+        Self::Conformance,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -48,10 +74,13 @@ impl Suite {
             Self::Checks => "checks",
             Self::Core => "core",
             Self::Cli => "cli",
+            Self::Interop => "interop",
+            Self::Fuzz => "fuzz",
             Self::Python => "python",
             Self::Wasm => "wasm",
             Self::Browser => "browser",
             Self::Hosts => "hosts",
+            Self::Conformance => "conformance",
         }
     }
 
@@ -66,6 +95,8 @@ impl Suite {
             ],
             Self::Core => &[],
             Self::Cli => &[Part::Npm, Part::Venv],
+            Self::Interop => &[Part::Venv],
+            Self::Fuzz => &[Part::Fuzz],
             Self::Python => &[Part::Venv, Part::Npm],
             Self::Wasm => &[
                 Part::WasmTarget,
@@ -83,20 +114,32 @@ impl Suite {
                 Part::Wheels,
             ],
             Self::Hosts => &Part::ALL,
+            Self::Conformance => &[Part::WasmTarget, Part::WasmTools, Part::Npm],
         }
     }
 
-    /// Runs the suite and adds its results to `counts`.
-    pub(crate) fn run(self, rooms: &Rooms, counts: &mut Counts) -> Result<()> {
+    /// Runs the suite and adds its results to `counts`. `checkout` is for the one that has to have it.
+    pub(crate) fn run(
+        self,
+        rooms: &Rooms,
+        checkout: Option<&Path>,
+        counts: &mut Counts,
+    ) -> Result<()> {
         setup::install(rooms, self.parts())?;
         match self {
             Self::Checks => checks(rooms, counts),
             Self::Core => cargo_test(rooms, counts, &["-p", "webimport-core"]),
             Self::Cli => cargo_test(rooms, counts, &["-p", "webimport-cli"]),
+            Self::Interop => cargo_test(rooms, counts, &["-p", "webimport-interop-tests"]),
+            Self::Fuzz => fuzz::run(rooms, counts),
             Self::Python => python(rooms, counts),
             Self::Wasm => wasm(rooms, counts),
             Self::Browser => browser(rooms, counts),
             Self::Hosts => hosts(rooms, counts),
+            Self::Conformance => {
+                let checkout = checkout.context("expected `--suite DIR`")?;
+                conformance::run(rooms, checkout, counts)
+            }
         }
     }
 }
@@ -114,6 +157,10 @@ fn checks(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
     check(
         "cargo fmt",
         process::cargo(rooms).args(["fmt", "--all", "--check"]),
+    )?;
+    check(
+        "cargo fmt of the fuzz targets",
+        process::cargo(rooms).args(["fmt", "--check", "--manifest-path", "tests/fuzz/Cargo.toml"]),
     )?;
     check(
         "clippy",
@@ -135,6 +182,10 @@ fn checks(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
                 "--quiet",
                 "-p",
                 "webimport",
+                "-p",
+                "webimport-conformance",
+                "--features",
+                "webimport-conformance/suite",
                 "--all-targets",
                 "--target",
                 "wasm32-unknown-unknown",
@@ -163,6 +214,7 @@ fn checks(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
             .arg(rooms.at("src/python/webimport")),
     )?;
     advisories(rooms, counts)?;
+    verifying_core(rooms, counts);
     if let Err(error) = build::site(rooms) {
         note(&format!("error: {error:#}"));
         counts.failed += 1;
@@ -177,6 +229,25 @@ fn checks(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
         process::cargo(rooms).args(["test", "--quiet", "-p", "xtask"]),
         counts,
     )
+}
+
+/// What every page has to load before anything is verified is bounded.
+fn verifying_core(rooms: &Rooms, counts: &mut Counts) {
+    note("size of the verifying core…");
+    let size =
+        build::verifying_core(rooms).and_then(|module| digest::gzip_len(&std::fs::read(module)?));
+    match size {
+        Ok(size) => {
+            note(&format!(
+                "the verifying core has {size} bytes after gzip, of {CORE_LIMIT} at most"
+            ));
+            counts.add(Counts::of(size <= CORE_LIMIT));
+        }
+        Err(error) => {
+            note(&format!("error: {error:#}"));
+            counts.failed += 1;
+        }
+    }
 }
 
 /// Advisories come from a database that is fetched; where it cannot be had, that is said and not counted
@@ -334,7 +405,7 @@ fn test_targets(rooms: &Rooms) -> Result<Vec<String>> {
 }
 
 /// Runs a test runner and reads its counts. One that fails without naming a failed test counts as one.
-fn run(command: &mut Command, counts: &mut Counts) -> Result<()> {
+pub(super) fn run(command: &mut Command, counts: &mut Counts) -> Result<()> {
     let mut found = Counts::default();
     let passed = process::stream(command, |line| found.read(line))?;
     if !passed && found.failed == 0 {

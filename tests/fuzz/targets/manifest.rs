@@ -1,0 +1,142 @@
+//! Manifests whose digest is right, as those of a hostile publisher are: an accepted one gives a reader no path
+//! outside its folder, no range outside its object, and no import name that its files do not imply.
+#![no_main]
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use webimport_core::digest::{Expected, Sha256Digest};
+use webimport_core::error::VerifyError;
+use webimport_core::limits::Limits;
+use webimport_core::manifest::{Encoding, ImportNames, Manifest};
+use webimport_core::names::{CacheTag, ReleaseName};
+use webimport_core::trust::Verified;
+use webimport_fuzz::{Outcome, refused, target};
+
+target!(check);
+
+fn check(data: &[u8]) -> Outcome {
+    let manifest = match parse(data) {
+        Ok(manifest) => manifest,
+        Err(error) => return refused(&error),
+    };
+    let limits = Limits::default();
+    assert_eq!(manifest.name, name());
+    assert!(manifest.files.len() <= limits.files);
+
+    let mut decoded: u64 = 0;
+    for object in &manifest.objects {
+        assert!(object.size <= limits.object && object.decoded_size <= limits.object_decoded);
+        assert!(object.encoding == Encoding::Gzip || object.size == object.decoded_size);
+        decoded += object.decoded_size;
+    }
+    assert!(decoded <= limits.release_decoded);
+
+    let mut ranges: BTreeMap<usize, Vec<(u64, u64)>> = BTreeMap::new();
+    for file in &manifest.files {
+        is_inside(&file.path);
+        let end = file.offset + file.size;
+        assert!(
+            end <= manifest.objects[file.object].decoded_size,
+            "{}",
+            file.path
+        );
+        if file.size > 0 {
+            ranges
+                .entry(file.object)
+                .or_default()
+                .push((file.offset, end));
+        }
+    }
+    for ranges in ranges.values_mut() {
+        ranges.sort_unstable();
+        assert!(ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0));
+    }
+    are_apart(&manifest);
+
+    let names = ImportNames::of(manifest.files.iter().map(|file| file.path.as_str()));
+    assert_eq!(
+        (&names.modules, &names.namespaces),
+        (&manifest.modules, &manifest.namespaces)
+    );
+    assert_eq!(manifest.check_modules(&manifest.modules), Ok(()));
+    needs_all_its_files(&manifest);
+    // Whatever the text is, it is a refusal or none.
+    let _ = manifest.check_python("3.14.2");
+
+    let again = manifest.to_bytes().expect("a manifest can be written");
+    assert_eq!(parse(&again).as_ref(), Ok(&manifest));
+    Outcome::Accepted
+}
+
+fn parse(bytes: &[u8]) -> Result<Verified<Manifest>, VerifyError> {
+    let expected = Expected {
+        subject: "release.json".into(),
+        length: Some(bytes.len() as u64),
+        sha256: Sha256Digest::of(bytes),
+    };
+    Manifest::parse(bytes, &expected, &name(), None, &Limits::default())
+}
+
+fn name() -> ReleaseName {
+    "mylib".parse().expect("a release name")
+}
+
+/// Below the mount for a reader on any system, and not a file that Python runs at start-up.
+fn is_inside(path: &str) {
+    let joined = Path::new("/mount").join(path);
+    let below = joined.strip_prefix("/mount").expect("below the mount");
+    assert!(
+        below
+            .components()
+            .all(|part| matches!(part, Component::Normal(_))),
+        "{path}"
+    );
+    let mut parts = path.split(['/', '\\']);
+    assert!(parts.all(|part| !matches!(part, "" | "." | "..")), "{path}");
+    assert!(!path.contains(['\\', ':', '\0']), "{path}");
+    let lower = path.to_lowercase();
+    let is_pth = lower.rsplit('.').next() == Some("pth") && lower.contains('.');
+    assert!(lower.contains('/') || !is_pth, "{path}");
+    assert!(
+        !lower.starts_with("sitecustomize.") && !lower.starts_with("sitecustomize/"),
+        "{path}"
+    );
+}
+
+/// No two paths are one file, or a file and its folder, where case does not count.
+fn are_apart(manifest: &Manifest) {
+    let mut folded: Vec<String> = manifest
+        .files
+        .iter()
+        .map(|file| file.path.to_lowercase())
+        .collect();
+    folded.sort_unstable();
+    assert!(folded.windows(2).all(|pair| pair[0] != pair[1]));
+    for path in &folded {
+        for (at, _) in path.match_indices('/') {
+            assert!(
+                folded
+                    .binary_search_by(|it| it.as_str().cmp(&path[..at]))
+                    .is_err(),
+                "{path}"
+            );
+        }
+    }
+}
+
+/// An interpreter's objects hold every file but the bytecode of others.
+fn needs_all_its_files(manifest: &Manifest) {
+    let tag: CacheTag = "cpython-314".parse().expect("a cache tag");
+    let needed = manifest.needed_objects(&tag);
+    for file in &manifest.files {
+        let is_bytecode = file.path.contains("__pycache__/");
+        assert!(
+            is_bytecode || needed.contains(&file.object),
+            "{}",
+            file.path
+        );
+    }
+    let counted: usize = manifest.files_per_object().iter().sum();
+    assert_eq!(counted, manifest.files.len());
+}
