@@ -185,7 +185,33 @@ async fn each_fault_reaches_the_page(context: Context) {
     }
     assert_eq!(server.requests().len(), 2);
     assert_eq!(server.requests()[0].path, "objects/a");
+    // What has no end goes on until nobody reads it any more.
+    for fault in [Fault::Endless, Fault::Drip] {
+        server.forget_requests();
+        server.fault("objects/*", fault.clone());
+        let got: u64 = page
+            .value(READ_AND_CANCEL, json!([url, BODY.len() + 1]))
+            .await;
+        assert!(got > BODY.len() as u64, "{fault:?}");
+        server
+            .wait_for_requests("the end of the connection", |log| {
+                log.iter().any(|logged| logged.cut_off)
+            })
+            .await;
+    }
 }
+
+/// Reads at least so many bytes, cancels the rest and gives their number.
+const READ_AND_CANCEL: &str = "const abort = new AbortController();
+    const reader = (await fetch(args[0], { signal: abort.signal })).body.getReader();
+    let got = 0;
+    while (got < args[1]) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      got += value.length;
+    }
+    abort.abort();
+    return got;";
 
 async fn a_stopped_server_is_gone_and_comes_back(context: Context) {
     let site = Site::start().await;

@@ -6,6 +6,7 @@ mod harness_facts;
 mod packages;
 mod refusals;
 mod storage;
+mod trust;
 mod whole_path;
 
 fn main() {
@@ -14,6 +15,7 @@ fn main() {
         whole_path::tests(),
         refusals::tests(),
         storage::tests(),
+        trust::tests(),
         config::tests(),
         packages::tests(),
         demo_page::tests(),

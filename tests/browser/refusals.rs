@@ -34,7 +34,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// What Python could see of a release: search path, mounts, loaded modules, and what the tests' names would import.
-const WORLD: &str = r#"
+pub(crate) const WORLD: &str = r#"
 import importlib, importlib.util, os, sys
 
 def world():
@@ -146,7 +146,8 @@ impl Bench {
     }
 }
 
-async fn refuses(page: &Page, load: &str, codes: &[&str]) -> Raised {
+/// Runs a load that has to be refused, on a page that has run [`WORLD`].
+pub(crate) async fn refuses(page: &Page, load: &str, codes: &[&str]) -> Raised {
     let before = page.run("world()").await;
     let raised = page.raises(load).await;
     assert!(

@@ -15,6 +15,7 @@ use webimport_cli::observe::Silent;
 use webimport_cli::release::{self, ReleaseOptions};
 use webimport_cli::repository::{self, Publication, Validity};
 use webimport_core::digest::Sha256Digest;
+use webimport_core::names::{Channel, ReleaseName, Version};
 use webimport_core::time::UnixTime;
 
 use crate::{scratch, tools};
@@ -43,7 +44,8 @@ impl Repository {
         let folder = scratch::folder("repository");
         let validity = Validity::from(now);
         let keys = KeyFolder::new(folder.join("keys"));
-        let pin = repository::init(&folder.join("repo"), &keys, &validity, &Silent)
+        let setup = repository::Setup::default();
+        let pin = repository::init(&folder.join("repo"), &keys, &setup, &validity, &Silent)
             .expect("a new repository");
         Self {
             pin: format!("sha256:{pin}"),
@@ -70,15 +72,16 @@ impl Repository {
     /// Publishes a hand-made release, whatever is in it, and says its manifest's digest.
     pub fn publish(&self, release: &HandMade) -> String {
         let (manifest, objects) = release.bytes();
+        let (name, version, channel) = release.identity();
         let sha256 = Sha256Digest::of(&manifest);
         let publication = Publication {
-            name: release.name.parse().expect("a release name"),
-            version: release.version.parse().expect("a version"),
-            channel: release.channel.parse().expect("a channel"),
+            name,
+            version,
+            channel,
             manifest,
             objects,
         };
-        let keys = KeyFolder::new(self.keys());
+        let keys = KeyFolder::new(self.keys()).into();
         let repository =
             repository::Repository::open(self.root()).expect("the repository that was just made");
         repository
@@ -117,7 +120,7 @@ impl Repository {
         let options = ReleaseOptions {
             sources: sources.to_vec(),
             repository: self.root(),
-            keys: KeyFolder::new(self.keys()),
+            keys: KeyFolder::new(self.keys()).into(),
             name: Some(name.parse().expect("a release name")),
             version: None,
             channel: None,
@@ -258,7 +261,16 @@ impl HandMade {
         self
     }
 
-    fn bytes(&self) -> (Vec<u8>, BTreeMap<Sha256Digest, Vec<u8>>) {
+    pub(crate) fn identity(&self) -> (ReleaseName, Version, Channel) {
+        (
+            self.name.parse().expect("a release name"),
+            self.version.parse().expect("a version"),
+            self.channel.parse().expect("a channel"),
+        )
+    }
+
+    /// The manifest, and the objects by their digests.
+    pub(crate) fn bytes(&self) -> (Vec<u8>, BTreeMap<Sha256Digest, Vec<u8>>) {
         let mut objects: Vec<Vec<u8>> = Vec::new();
         let mut files = Vec::new();
         for (path, bytes) in &self.files {

@@ -17,6 +17,7 @@
 pub mod browser;
 pub mod demo;
 pub mod fixture;
+pub mod hand_signed;
 pub mod http_server;
 pub mod page;
 pub mod repository_server;
@@ -27,6 +28,7 @@ pub mod tools;
 pub mod wheel;
 
 pub use browser::{Browser, Session};
+pub use hand_signed::HandSigned;
 pub use page::{Page, Raised};
 pub use repository_server::{Fault, Logged, RepositoryServer};
 pub use site::{Block, Pyodide, Realm, Setup, Site};

@@ -258,7 +258,7 @@ impl Page {
     /// The keys of the stored objects, in order. The page has to be of the site's origin.
     pub async fn stored_objects(&self) -> Vec<String> {
         self.value(
-            &in_storage("readonly", "return wait(store.getAllKeys())"),
+            &in_storage("objects", "readonly", "return wait(store.getAllKeys())"),
             json!([]),
         )
         .await
@@ -267,7 +267,11 @@ impl Page {
     /// The size of one stored object.
     pub async fn stored_size(&self, sha256: &str) -> usize {
         self.value(
-            &in_storage("readonly", "return (await wait(store.get(args[0]))).length"),
+            &in_storage(
+                "objects",
+                "readonly",
+                "return (await wait(store.get(args[0]))).length",
+            ),
             json!([sha256]),
         )
         .await
@@ -277,14 +281,31 @@ impl Page {
     pub async fn flip_stored_bit(&self, sha256: &str, offset: usize) {
         let body = "const bytes = await wait(store.get(args[0])); bytes[args[1]] ^= 1; await wait(store.put(bytes, args[0]))";
         let _: Value = self
-            .value(&in_storage("readwrite", body), json!([sha256, offset]))
+            .value(
+                &in_storage("objects", "readwrite", body),
+                json!([sha256, offset]),
+            )
             .await;
+    }
+
+    /// What is stored of metadata, a record for each root pin: `{roots, timestamp, snapshot, targets}`, of each file its
+    /// SHA-256 in hex, targets as pairs with the role's name.
+    pub async fn stored_metadata(&self) -> Vec<Value> {
+        let body = "const sha256 = async (bytes) =>
+              Array.from(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+            const records = await wait(store.getAll());
+            return Promise.all(records.map(async ({ roots, timestamp, snapshot, targets }) => ({
+              roots: await Promise.all(roots.map(sha256)), timestamp: await sha256(timestamp), snapshot: await sha256(snapshot),
+              targets: await Promise.all(targets.map(async ([role, bytes]) => [role, await sha256(bytes)])),
+            })))";
+        self.value(&in_storage("metadata", "readonly", body), json!([]))
+            .await
     }
 }
 
-/// JavaScript with the object store `objects` of the database `webimport` as `store`. It opens no new database, so
-/// that a page that has stored nothing shows as an error.
-fn in_storage(mode: &str, body: &str) -> String {
+/// JavaScript with this object store of the database `webimport` as `store`. It opens no new database, so that a page
+/// that has stored nothing shows as an error.
+fn in_storage(store: &str, mode: &str, body: &str) -> String {
     format!(
         r#"const wait = (request) => new Promise((resolve, reject) => {{
              request.onsuccess = () => resolve(request.result);
@@ -293,7 +314,7 @@ fn in_storage(mode: &str, body: &str) -> String {
            }});
            const database = await wait(indexedDB.open("webimport"));
            try {{
-             const store = database.transaction("objects", "{mode}").objectStore("objects");
+             const store = database.transaction("{store}", "{mode}").objectStore("{store}");
              {body};
            }} finally {{ database.close(); }}"#
     )

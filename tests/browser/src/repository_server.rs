@@ -2,12 +2,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE,
     IF_NONE_MATCH, LAST_MODIFIED, RANGE,
@@ -37,6 +38,10 @@ pub enum Fault {
     Hold,
     /// The headers and this many bytes of the body, and the rest after [`RepositoryServer::release_held`].
     Stall(usize),
+    /// The body is followed by spaces without end, as fast as they are read, with status 200.
+    Endless,
+    /// The body byte by byte, ten in a second, followed by spaces without end.
+    Drip,
     /// The connection is closed without an answer.
     HangUp,
 }
@@ -52,10 +57,17 @@ pub struct Logged {
     pub status: u16,
     /// The length of the body that was handed to the connection.
     pub bytes: usize,
+    /// The client has closed the connection of a body without end.
+    pub cut_off: bool,
+    /// Tells it from all other requests.
+    number: u64,
 }
 
 /// How long a test waits for a request.
 const DEADLINE: Duration = Duration::from_mins(1);
+
+/// The time between two bytes of [`Fault::Drip`].
+const DRIP: Duration = Duration::from_millis(100);
 
 struct Rule {
     pattern: String,
@@ -66,7 +78,32 @@ struct Shared {
     router: axum::Router,
     rules: Mutex<Vec<Rule>>,
     log: watch::Sender<Vec<Logged>>,
+    asked: AtomicU64,
     held: watch::Sender<u64>,
+}
+
+impl Shared {
+    /// Completes the entry of a request, unless the log was forgotten meanwhile.
+    fn note(&self, number: u64, complete: impl FnOnce(&mut Logged)) {
+        self.log.send_modify(|log| {
+            if let Some(logged) = log.iter_mut().find(|logged| logged.number == number) {
+                complete(logged);
+            }
+        });
+    }
+}
+
+/// Held by a body without end: it goes when the connection does.
+struct Connected {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.shared
+            .note(self.number, |logged| logged.cut_off = true);
+    }
 }
 
 /// A served repository.
@@ -88,6 +125,7 @@ impl RepositoryServer {
             router,
             rules: Mutex::new(Vec::new()),
             log: watch::Sender::new(Vec::new()),
+            asked: AtomicU64::new(0),
             held: watch::Sender::new(0),
         });
         let inner = Arc::clone(&shared);
@@ -201,23 +239,21 @@ async fn answer(shared: Arc<Shared>, mut request: Request<Body>) -> Reply {
     }
     let mut held = shared.held.subscribe();
     // The request is noted when it comes and completed when it is answered, so that a test can wait for a held one.
-    let mut index = 0;
+    let number = shared.asked.fetch_add(1, Ordering::Relaxed);
     shared.log.send_modify(|log| {
-        index = log.len();
         log.push(Logged {
             method,
             path,
             status: 0,
             bytes: 0,
+            cut_off: false,
+            number,
         });
     });
     let released = async move { drop(held.changed().await) };
     let note = |status: StatusCode, bytes: usize| {
-        shared.log.send_modify(|log| {
-            // The log may have been forgotten meanwhile.
-            if let Some(logged) = log.get_mut(index) {
-                (logged.status, logged.bytes) = (status.as_u16(), bytes);
-            }
+        shared.note(number, |logged| {
+            (logged.status, logged.bytes) = (status.as_u16(), bytes);
         });
     };
 
@@ -240,7 +276,11 @@ async fn answer(shared: Arc<Shared>, mut request: Request<Body>) -> Reply {
         note(parts.status, body.len());
         return Reply::Answer(Response::from_parts(parts, Body::from(body)));
     };
-    let response = spoil(fault, parts, &body, released);
+    let connected = || Connected {
+        shared: Arc::clone(&shared),
+        number,
+    };
+    let response = spoil(fault, parts, &body, released, connected);
     let length = axum::body::HttpBody::size_hint(response.body()).exact();
     note(
         response.status(),
@@ -249,12 +289,13 @@ async fn answer(shared: Arc<Shared>, mut request: Request<Body>) -> Reply {
     Reply::Answer(response)
 }
 
-/// The answer with its fault. What is stalled waits for `released`.
+/// The answer with its fault. What is stalled waits for `released`, what has no end keeps what `connected` makes.
 fn spoil(
     fault: Fault,
     mut parts: http::response::Parts,
     body: &Bytes,
     released: impl Future<Output = ()> + Send + 'static,
+    connected: impl FnOnce() -> Connected,
 ) -> Response<Body> {
     // Hosts that answer wrongly still send the CORS header; without it a browser could not tell the faults apart.
     parts
@@ -300,17 +341,41 @@ fn spoil(
             parts.headers.insert(CONTENT_LENGTH, whole);
             let start = body.slice(..kept.min(body.len()));
             let cut: io::Result<Bytes> = Err(io::Error::other("cut off on purpose"));
-            Body::from_stream(futures_util::stream::iter([Ok(start), cut]))
+            Body::from_stream(stream::iter([Ok(start), cut]))
         }
         Fault::Stall(kept) => {
             parts.headers.insert(CONTENT_LENGTH, whole);
             let kept = kept.min(body.len());
             let (start, rest) = (body.slice(..kept), body.slice(kept..));
-            let rest = futures_util::stream::once(async move {
+            let rest = stream::once(async move {
                 released.await;
                 io::Result::Ok(rest)
             });
-            Body::from_stream(futures_util::stream::iter([Ok(start)]).chain(rest))
+            Body::from_stream(stream::iter([Ok(start)]).chain(rest))
+        }
+        Fault::Endless => {
+            parts.status = StatusCode::OK;
+            let spaces = Bytes::from_static(&[b' '; 4_096]);
+            let rest = stream::unfold(connected(), move |connected| {
+                let piece = spaces.clone();
+                async move { Some((io::Result::Ok(piece), connected)) }
+            });
+            Body::from_stream(stream::iter([Ok(body.clone())]).chain(rest))
+        }
+        Fault::Drip => {
+            let start = (body.clone(), tokio::time::interval(DRIP), connected());
+            Body::from_stream(stream::unfold(
+                start,
+                |(mut left, mut pace, connected)| async {
+                    pace.tick().await;
+                    let piece = if left.is_empty() {
+                        Bytes::from_static(b" ")
+                    } else {
+                        left.split_to(1)
+                    };
+                    Some((io::Result::Ok(piece), (left, pace, connected)))
+                },
+            ))
         }
         Fault::Hold | Fault::HangUp => unreachable!("these give no answer of their own"),
     };
