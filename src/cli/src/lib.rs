@@ -4,8 +4,8 @@
 //! release, [`roots`] changes who signs, [`drafts`] lets several people sign that,
 //! [`renew`] signs anew what expires, [`serve`] serves a repository,
 //! [`verify`] checks a published release and [`doctor`] a whole repository, [`template`] makes a new project.
-//! Keys come from a [`keyring`], and what the publisher last did from its [`memory`]. [`cli`] is the command line around them: the only module that writes to the
-//! terminal.
+//! Keys come from a [`keyring`], and what the publisher last did from its [`memory`]. [`cli`] is the command line
+//! around them: the only module that writes to the terminal.
 //!
 //! Formats, signatures and every rule that a reader applies are in `webimport-core`; nothing here decides what
 //! is valid. The time and the observer of a long operation are arguments.
@@ -17,6 +17,7 @@
 
 pub mod bytecode;
 pub mod cli;
+pub mod clock;
 pub mod doctor;
 pub mod drafts;
 pub mod keyring;

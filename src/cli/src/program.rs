@@ -141,8 +141,8 @@ pub(crate) fn skipped(reason: &str) {
     let _ = writeln!(io::stderr(), "{name}: skipped: {reason}");
 }
 
-/// Ends the program with us if we fail half-way.
-struct Guard(Child);
+/// Ends the program with us if we fail half-way, or it does not do what it should.
+pub(crate) struct Guard(pub(crate) Child);
 
 impl Drop for Guard {
     fn drop(&mut self) {

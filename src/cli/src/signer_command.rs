@@ -14,17 +14,18 @@
 //! and their passphrase are kept from it, so that it is trusted with nothing but its own key.
 
 use std::io::{Read as _, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding as _};
+use webimport_core::digest::to_hex;
 use webimport_core::keys::PublicKey;
 use webimport_core::metadata::RoleKind;
 use webimport_core::sign::{SignError, Signer};
 
-use crate::program;
+use crate::program::{self, Guard};
 
 /// Bytes that a program may print; a signature has about 150 as hex.
 const OUTPUT_LIMIT: u64 = 4096;
@@ -161,22 +162,7 @@ fn signature(printed: &str) -> Option<String> {
         return Some(text.to_ascii_lowercase());
     }
     let bytes = Base64::decode_vec(&text).ok()?;
-    Some(bytes.iter().fold(String::new(), |mut hex, byte| {
-        for digit in [byte >> 4, byte & 15] {
-            hex.extend(char::from_digit(u32::from(digit), 16));
-        }
-        hex
-    }))
-}
-
-/// Ends the program with us if it does not do what it should.
-struct Guard(Child);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    Some(to_hex(&bytes))
 }
 
 #[cfg(test)]

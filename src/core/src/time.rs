@@ -115,7 +115,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 }
 
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    // An estimate that is never too late, then at most a step or two forward.
+    // An estimate that is never too late and lags by some two years in a thousand, then forward.
     let mut year = 1970 + days.div_euclid(366);
     if days < 0 {
         year = 1970 + days.div_euclid(365);

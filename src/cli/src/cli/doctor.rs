@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use webimport_core::digest::Sha256Digest;
 
+use super::Failure;
 use super::console::{Console, Report};
 use super::signing::root_pin;
-use super::{Failure, now};
+use crate::clock::now;
 use crate::doctor::{Checkup, Depth, DoctorOptions, Verdict, doctor};
 use crate::source::Transport;
 

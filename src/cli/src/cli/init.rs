@@ -7,9 +7,10 @@ use clap::Args;
 use serde::Serialize;
 use webimport_core::metadata::RoleKind;
 
+use super::Failure;
 use super::console::{Console, Report};
 use super::signing::{AlgorithmName, PassphraseArguments, lifetime};
-use super::{Failure, now};
+use crate::clock::now;
 use crate::keys::KeyFolder;
 use crate::repository::{self, Lifetimes, Setup, Validity};
 

@@ -10,9 +10,10 @@ use webimport_core::keys::PublicKey;
 use webimport_core::metadata::RoleKind;
 use webimport_core::sign::public_key_from_pem;
 
+use super::Failure;
 use super::console::{Console, Report, counted};
 use super::signing::{self, AlgorithmName, KeyArguments, RoleName, lifetime, threshold};
-use super::{Failure, now};
+use crate::clock::now;
 use crate::drafts::Draft;
 use crate::keys::KeyError;
 use crate::repository::{Repository, RepositoryError, Validity};

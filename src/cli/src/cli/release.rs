@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use clap::Args;
 use webimport_core::names::{Channel, ReleaseName, Version};
 
+use super::Failure;
 use super::console::{Console, Report, bytes, counted};
 use super::signing::KeyArguments;
-use super::{Failure, now};
 use crate::bytecode::BytecodeChoice;
+use crate::clock::now;
 use crate::release::{ReleaseOptions, Released, release};
 use crate::repository::{Published, Validity};
 

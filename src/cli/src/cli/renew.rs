@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::Failure;
 use super::console::{Console, Report};
 use super::signing::KeyArguments;
-use super::{Failure, now};
+use crate::clock::now;
 use crate::renew::Renewal;
 use crate::repository::{Repository, Validity};
 

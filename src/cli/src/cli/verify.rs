@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use clap::Args;
 use webimport_core::digest::Sha256Digest;
 
+use super::Failure;
 use super::console::{Console, Report, bytes, counted};
 use super::signing::root_pin;
-use super::{Failure, now};
+use crate::clock::now;
 use crate::verify::{Transport, VerifiedRelease, VerifyOptions, verify};
 
 /// Check a published release: metadata, manifest, every object and every file.

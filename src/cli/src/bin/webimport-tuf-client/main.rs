@@ -17,12 +17,11 @@ mod session;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use webimport_cli::clock::now;
 use webimport_core::error::{Coded, Error, FetchError, VerifyError};
 use webimport_core::limits::Limits;
-use webimport_core::time::UnixTime;
 use webimport_core::workflow::{Absence, MetadataFetch};
 
 use fetch::Fetcher;
@@ -269,13 +268,6 @@ fn join(base: &str, path: &str) -> String {
 }
 
 /// The one place that reads the clock.
-fn now() -> UnixTime {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    UnixTime(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
