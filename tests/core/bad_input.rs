@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
-use webimport_core::json::canonical;
 use webimport_core::metadata::{RoleKind, encode_role};
 
-use crate::simulator::{Client, Delegation, Digests, Simulator, assert_refused, key};
+use crate::simulator::{Client, Delegation, Digests, Simulator, assert_refused, canonical, key};
 
 const PATH: &str = "mylib/2.0/x";
 

@@ -355,7 +355,7 @@ fn of_a_role_that_has_expired_only_a_root_is_kept() {
         let mut new = client.cached.clone();
         // TUF 5.3.8 comes before 5.3.10; a role below the root is stored after its expiry was looked at.
         let verified = if role == "root" { 1 } else { index };
-        new.targets.entry("targets".into()).or_default();
+        new.targets.get_or_insert_with("targets".into(), Vec::new);
         assert_eq!(client.cached, kept(&old, &new, verified), "{role}");
         simulator.common_of(role).expires = NOW.plus_days(30);
         simulator.publish_any(role);

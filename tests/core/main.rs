@@ -11,6 +11,8 @@ mod cache;
 #[cfg(test)]
 mod clock;
 #[cfg(test)]
+mod closure;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod delegated_releases;
@@ -26,6 +28,8 @@ mod manifest_schema;
 mod metadata_format;
 #[cfg(test)]
 mod offline;
+#[cfg(test)]
+mod other_parser;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

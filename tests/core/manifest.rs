@@ -462,8 +462,13 @@ fn tagged_objects_hold_bytecode_of_their_tag_and_nothing_else() {
 fn each_interpreter_needs_its_own_objects() {
     let manifest = manifest();
     let tag = |text: &str| text.parse::<CacheTag>().unwrap();
-    assert_eq!(manifest.needed_objects(&tag("cpython-314")), [0, 1]);
-    assert_eq!(manifest.needed_objects(&tag("cpython-313")), [0]);
+    let now = |text: &str| manifest.plan(&tag(text), &[]).unwrap();
+    let (with_bytecode, without) = (now("cpython-314"), now("cpython-313"));
+    assert_eq!(
+        (with_bytecode.now, with_bytecode.later),
+        (vec![0, 1], vec![])
+    );
+    assert_eq!((without.now, without.later), (vec![0], vec![]));
     assert!(manifest.has_bytecode(&tag("cpython-314")));
     assert!(!manifest.has_bytecode(&tag("cpython-313")));
 }

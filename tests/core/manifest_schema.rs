@@ -42,6 +42,21 @@ fn the_example_in_the_documentation_fits_but_for_its_shortened_digests() {
 }
 
 #[test]
+fn both_accept_import_edges_and_entry_modules() {
+    let mut value = value();
+    value["entry"] = json!(["mylib.core", "single"]);
+    value["source"] = json!(true);
+    let at = |path: &str| {
+        let files = value["files"].as_array().unwrap();
+        files.iter().position(|file| file["path"] == path).unwrap()
+    };
+    let (package, core) = (at("mylib/__init__.py"), at("mylib/core.py"));
+    value["files"][package]["imports"] = json!([core]);
+    assert!(validator().is_valid(&value));
+    parse(&value).unwrap();
+}
+
+#[test]
 fn both_accept_what_a_later_format_may_add() {
     let mut value = value();
     for place in ["", "/distributions/0", "/objects/0", "/files/0"] {
@@ -54,7 +69,7 @@ fn both_accept_what_a_later_format_may_add() {
 #[test]
 fn both_reject_what_the_format_does() {
     type Change = fn(&mut Value);
-    let changes: [Change; 22] = [
+    let changes: [Change; 29] = [
         |it| *it = json!([]),
         |it| it["format"] = json!("webimport-release/2"),
         |it| drop(it.as_object_mut().unwrap().remove("format")),
@@ -77,6 +92,13 @@ fn both_reject_what_the_format_does() {
         |it| it["objects"][1]["tag"] = json!("cpython 314"),
         |it| it["files"][0]["offset"] = json!(0.5),
         |it| drop(it["files"][0].as_object_mut().unwrap().remove("object")),
+        |it| it["partial"] = json!("yes"),
+        |it| it["source"] = json!(null),
+        |it| it["entry"] = json!("mylib"),
+        |it| it["entry"] = json!(["mylib", "mylib"]),
+        |it| it["entry"] = json!([""]),
+        |it| it["files"][1]["imports"] = json!([-1]),
+        |it| it["files"][1]["imports"] = json!([1, 1]),
     ];
     let validator = validator();
     for (index, change) in changes.into_iter().enumerate() {

@@ -335,7 +335,7 @@ fn with_unknown_fields(kind: RoleKind, signed: &mut Value) {
 
 fn reserialised<T: Role>(bytes: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let envelope = Envelope::<T>::parse(bytes, "test").unwrap();
-    let again = serde_json::to_value(&envelope.signed).unwrap();
+    let again = envelope.signed.to_value();
     (json::canonical(&again), envelope.canonical)
 }
 

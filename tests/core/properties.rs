@@ -5,10 +5,10 @@ use std::path::{Component, Path};
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 use webimport_core::digest::{Sha256Digest, from_hex, to_hex};
 use webimport_core::error::Error;
-use webimport_core::json::{canonical, parse};
+use webimport_core::json::{self, canonical, parse};
 use webimport_core::metadata::{Envelope, RoleKind, Root, Snapshot, Targets, Timestamp};
 use webimport_core::names::{ReleaseName, Selector};
 use webimport_core::path::{self, PathSet};
@@ -17,8 +17,8 @@ use webimport_core::time::UnixTime;
 use webimport_core::url::{ReleaseUrl, RepositoryUrl};
 use webimport_core::workflow::CachedMetadata;
 
-use crate::sample;
-use crate::simulator::{Client, Delegation, Digests, P256, Simulator};
+use crate::simulator::{self, Client, Delegation, Digests, P256, Simulator, strict};
+use crate::{other_parser, sample};
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
@@ -60,6 +60,25 @@ fn json_like() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat().into_bytes())
 }
 
+/// JSON in which one byte is another one, is left out or is new.
+fn damaged() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![
+        any::<u8>(),
+        prop::sample::select(&b"{}[]:,\"\\u0189-.eE \t\n\x0c"[..])
+    ];
+    (value(), any::<prop::sample::Index>(), byte, 0..4_u8).prop_map(|(value, at, byte, how)| {
+        let mut text = value.to_string().into_bytes();
+        let at = at.index(text.len());
+        match how {
+            0 => text[at] = byte,
+            1 => text.insert(at, byte),
+            2 => drop(text.remove(at)),
+            _ => {}
+        }
+        text
+    })
+}
+
 /// A JSON value that the strict parser accepts.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -91,9 +110,11 @@ fn has_control_characters(value: &Value) -> bool {
     }
 }
 
-fn assert_fixed_point(parsed: &Value) -> Result<(), TestCaseError> {
+fn assert_fixed_point(parsed: &json::Value) -> Result<(), TestCaseError> {
     let first = canonical(parsed);
-    if has_control_characters(parsed) {
+    let value = serde_json::to_value(parsed).unwrap();
+    prop_assert_eq!(&first, &simulator::canonical(&value));
+    if has_control_characters(&value) {
         prop_assert!(parse(&first, "test").is_err());
         return Ok(());
     }
@@ -116,16 +137,29 @@ proptest! {
     }
 
     #[test]
+    fn json_is_read_as_another_parser_reads_it(
+        bytes in prop_oneof![prop::collection::vec(any::<u8>(), 0..20), json_like(), damaged()]
+    ) {
+        let parsed = parse(&bytes, "test").ok();
+        let other = other_parser::parse(&bytes);
+        prop_assert_eq!(parsed.map(|parsed| serde_json::to_value(&parsed).unwrap()), other);
+    }
+
+    #[test]
     fn json_values_survive_any_way_of_writing_them(value in value()) {
+        let mut parsed = Vec::new();
         for text in [serde_json::to_vec(&value), serde_json::to_vec_pretty(&value)] {
-            let parsed = parse(&text.unwrap(), "test");
-            prop_assert_eq!(parsed.as_ref(), Ok(&value));
+            parsed.push(parse(&text.unwrap(), "test").unwrap());
         }
-        assert_fixed_point(&value)?;
+        prop_assert_eq!(&parsed[0], &parsed[1]);
+        prop_assert_eq!(&parsed[0].to_string(), &value.to_string());
+        prop_assert_eq!(serde_json::to_value(&parsed[0]).unwrap(), value);
+        assert_fixed_point(&parsed[0])?;
     }
 
     #[test]
     fn canonical_forms_of_two_values_differ(a in value(), b in value()) {
+        let (a, b) = (strict(&a), strict(&b));
         prop_assert_eq!(a == b, canonical(&a) == canonical(&b));
     }
 
@@ -411,7 +445,7 @@ impl Published {
 }
 
 fn signed_part(file: &[u8]) -> Vec<u8> {
-    canonical(&parse(file, "test").unwrap()["signed"])
+    canonical(parse(file, "test").unwrap().get("signed").unwrap())
 }
 
 /// Refreshes and searches for all of [`PATHS`].
@@ -447,18 +481,18 @@ enum Attack {
 fn attack() -> impl Strategy<Value = Attack> {
     let index = any::<prop::sample::Index>;
     let value = prop_oneof![
-        Just(json!(null)),
-        Just(json!(0)),
-        Just(json!(1)),
-        Just(json!(2)),
-        Just(json!(u64::MAX)),
-        Just(json!("")),
-        Just(json!("*")),
-        Just(json!("2999-01-01T00:00:00Z")),
-        Just(json!([])),
-        Just(json!({})),
-        Just(json!(true)),
-        Just(json!(false)),
+        Just(serde_json::json!(null)),
+        Just(serde_json::json!(0)),
+        Just(serde_json::json!(1)),
+        Just(serde_json::json!(2)),
+        Just(serde_json::json!(u64::MAX)),
+        Just(serde_json::json!("")),
+        Just(serde_json::json!("*")),
+        Just(serde_json::json!("2999-01-01T00:00:00Z")),
+        Just(serde_json::json!([])),
+        Just(serde_json::json!({})),
+        Just(serde_json::json!(true)),
+        Just(serde_json::json!(false)),
     ];
     prop_oneof![
         changes().prop_map(Attack::Bytes),

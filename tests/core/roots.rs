@@ -1,10 +1,11 @@
 //! Root rotation (TUF 5.3) and what a root must be.
 
 use serde_json::json;
+use webimport_core::json::Value;
 use webimport_core::metadata::{MAX_VERSION, RoleKind};
 use webimport_core::workflow::{RootTrust, Step};
 
-use crate::simulator::{Client, NOW, ROLES, Simulator, assert_refused, key, seed};
+use crate::simulator::{Client, NOW, ROLES, Simulator, assert_refused, key, seed, strict};
 
 /// A simulator whose first root is made by `change`.
 fn with_root(change: impl FnOnce(&mut Simulator)) -> Simulator {
@@ -266,7 +267,7 @@ fn one_key_under_two_key_ids_counts_once() {
         simulator.set_keys(role, &[31, second], 2);
         let mut raw = serde_json::to_value(key(second).public()).unwrap();
         raw["comment"] = json!("a copy");
-        let copy = webimport_core::keys::PublicKey::from_value(raw).unwrap();
+        let copy = webimport_core::keys::PublicKey::from_value(strict(&raw)).unwrap();
         let keyids = vec![key(31).public().id(), copy.id()];
         simulator.root.roles.get_mut("timestamp").unwrap().keyids = keyids;
         let copy_id = copy.id();
@@ -277,7 +278,7 @@ fn one_key_under_two_key_ids_counts_once() {
         let message = {
             let file = simulator.file(role).clone();
             let envelope: serde_json::Value = serde_json::from_slice(&file).unwrap();
-            webimport_core::json::canonical(&envelope["signed"])
+            crate::simulator::canonical(&envelope["signed"])
         };
         simulator.change_envelope(role, |envelope| {
             let signatures = envelope["signatures"].as_array_mut().unwrap();
@@ -359,7 +360,7 @@ fn accepts_what_it_does_not_know_in_a_root() {
     let future = json!({
         "keytype": "future", "scheme": "future-2", "keyval": {"public": "whatever"}
     });
-    let id = webimport_core::keys::PublicKey::from_value(future.clone())
+    let id = webimport_core::keys::PublicKey::from_value(strict(&future))
         .unwrap()
         .id();
     let mut simulator = Simulator::new();
@@ -382,7 +383,7 @@ fn key_of_an_unknown_scheme_does_not_count() {
     let future = json!({
         "keytype": "future", "scheme": "future-2", "keyval": {"public": "whatever"}
     });
-    let id = webimport_core::keys::PublicKey::from_value(future.clone())
+    let id = webimport_core::keys::PublicKey::from_value(strict(&future))
         .unwrap()
         .id();
     for (threshold, accepted) in [(1, true), (2, false)] {
@@ -407,16 +408,17 @@ fn key_of_an_unknown_scheme_does_not_count() {
 }
 
 /// Verifies a scheme of this test's own: the signature is the message, repeated by who knows the key.
-fn echo(key: &serde_json::Value, message: &[u8], signature: &str) -> bool {
-    let public = key["keyval"]["public"].as_str().unwrap();
+fn echo(key: &Value, message: &[u8], signature: &str) -> bool {
+    let public = key.get("keyval").and_then(|it| it.get("public")?.as_str());
+    let public = public.unwrap();
     let digest = webimport_core::digest::Sha256Digest::of(&[public.as_bytes(), message].concat());
-    key["scheme"] == "echo" && signature == digest.to_string()
+    key.get("scheme").and_then(Value::as_str) == Some("echo") && signature == digest.to_string()
 }
 
 #[test]
 fn key_of_a_scheme_that_the_host_brings_counts_for_that_host() {
     let raw = json!({"keytype": "echo", "scheme": "echo", "keyval": {"public": "secret"}});
-    let id = webimport_core::keys::PublicKey::from_value(raw.clone())
+    let id = webimport_core::keys::PublicKey::from_value(strict(&raw))
         .unwrap()
         .id();
     let mut simulator = Simulator::new();
@@ -428,7 +430,7 @@ fn key_of_a_scheme_that_the_host_brings_counts_for_that_host() {
         let mut simulator = simulator.clone();
         let kind = RoleKind::of(signed_over).unwrap();
         let file: serde_json::Value = serde_json::from_slice(simulator.file(kind)).unwrap();
-        let message = webimport_core::json::canonical(&file["signed"]);
+        let message = crate::simulator::canonical(&file["signed"]);
         let sig = webimport_core::digest::Sha256Digest::of(&[b"secret", &message[..]].concat());
         simulator.change_envelope(RoleKind::Timestamp, |envelope| {
             envelope["signatures"] = json!([{"keyid": id, "sig": sig}]);

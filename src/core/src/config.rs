@@ -4,14 +4,16 @@
 //! `configure()`, then the notebook, then the page. TOML is turned into JSON by the host (Python's `tomllib`),
 //! which keeps a TOML parser out of the WebAssembly module.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-
-use serde_json::{Map, Value};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::fmt::Write as _;
 
 use crate::digest::Sha256Digest;
 use crate::error::ConfigError;
-use crate::json;
+use crate::json::{self, Object, Value};
 use crate::names::{Channel, ReleaseName, Selector, Version};
 use crate::url::RepositoryUrl;
 
@@ -100,12 +102,10 @@ impl Config {
         let mut config = Self::default();
         for (key, value) in reader.table(value, "")? {
             match key.as_str() {
-                "frozen" => {
-                    let frozen = value
-                        .as_bool()
-                        .ok_or_else(|| reader.invalid("frozen", "expected true or false"))?;
-                    config.frozen = Some(frozen);
-                }
+                "frozen" => match value {
+                    Value::Bool(frozen) => config.frozen = Some(frozen),
+                    _ => return Err(reader.invalid("frozen", "expected true or false")),
+                },
                 "repositories" => {
                     for (url, value) in reader.table(value, "repositories")? {
                         let at = format!("repositories.\"{url}\"");
@@ -247,7 +247,7 @@ impl Reader {
         }
     }
 
-    fn table(&self, value: Value, at: &str) -> Result<Map<String, Value>, ConfigError> {
+    fn table(&self, value: Value, at: &str) -> Result<Object, ConfigError> {
         match value {
             Value::Object(map) => Ok(map),
             _ => Err(self.invalid(at, "expected a table")),
@@ -272,9 +272,9 @@ impl Reader {
                     entry.root = Some(root);
                 }
                 "mirrors" => {
-                    let list = value
-                        .as_array()
-                        .ok_or_else(|| self.invalid(&at, "expected a list of URLs"))?;
+                    let Value::Array(list) = value else {
+                        return Err(self.invalid(&at, "expected a list of URLs"));
+                    };
                     let mirrors = list
                         .iter()
                         .map(|url| self.text(url, &at)?.parse())

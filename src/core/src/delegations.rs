@@ -1,79 +1,58 @@
 //! Delegations: which other role may name which targets (TUF 4.5; hash bins as in TAP 15).
 
-use std::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
-
-use crate::digest::Sha256Digest;
-use crate::error::VerifyError;
+use crate::digest::{Sha256Digest, to_hex};
+use crate::error::Fault;
+use crate::fields::{self, Fields};
+use crate::json::Value;
 use crate::keys::{KeyId, PublicKey};
-use crate::metadata::{Other, RoleKeys, RoleKind};
+use crate::map::{Map, are_distinct};
+use crate::metadata::{Other, RoleKeys, RoleKind, read_keys, write_map};
 use crate::names::ReleaseName;
 
 /// Bytes of a path pattern: matching takes time by the square of it.
 const MAX_PATTERN: usize = 1024;
 
 /// What a targets role hands on to other roles.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Delegations {
     /// The keys of the roles, by id.
-    pub keys: BTreeMap<KeyId, PublicKey>,
+    pub keys: Map<KeyId, PublicKey>,
     /// By priority: an earlier role's word counts before a later one's.
-    #[serde(
-        default,
-        deserialize_with = "crate::json::present",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub roles: Option<Vec<DelegatedRole>>,
     /// Hash bins that share keys, in place of `roles`.
-    #[serde(
-        default,
-        deserialize_with = "crate::json::present",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub succinct_roles: Option<SuccinctRoles>,
-    #[serde(flatten)]
     #[expect(missing_docs, reason = "see `Other`")]
     pub other: Other,
 }
 
 /// A role that another one trusts with some targets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DelegatedRole {
     /// Its name, which is also that of its file.
     pub name: String,
     /// Who signs it, in the eyes of this delegator.
-    #[serde(flatten)]
     pub keys: RoleKeys,
     /// Glob patterns of the target paths that it is trusted with.
-    #[serde(
-        default,
-        deserialize_with = "crate::json::present",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub paths: Option<Vec<String>>,
     /// In place of `paths`: how the SHA-256 of a target path that it is trusted with begins, in hex.
-    #[serde(
-        default,
-        deserialize_with = "crate::json::present",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub path_hash_prefixes: Option<Vec<String>>,
     /// For a target that matches, no role after this one is asked.
-    #[serde(default)]
     pub terminating: bool,
 }
 
 /// `2^bit_length` roles, named by prefix and number, each for the target paths whose SHA-256 begins with its
 /// number.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SuccinctRoles {
     /// From 1 to 32.
     pub bit_length: u32,
     /// What the names begin with.
     pub name_prefix: String,
     /// Who signs each of them.
-    #[serde(flatten)]
     pub keys: RoleKeys,
 }
 
@@ -85,6 +64,39 @@ pub(crate) struct Referral {
 }
 
 impl Delegations {
+    pub(crate) fn read(value: Value) -> Result<Self, Fault> {
+        let mut fields = Fields::of(value)?;
+        let keys = read_keys(fields.object("keys")?)?;
+        let roles = match fields.optional("roles") {
+            Some(roles) => Some(fields::items(roles, DelegatedRole::read)?),
+            None => None,
+        };
+        let succinct_roles = match fields.optional("succinct_roles") {
+            Some(bins) => Some(SuccinctRoles::read(bins)?),
+            None => None,
+        };
+        Ok(Self {
+            keys,
+            roles,
+            succinct_roles,
+            other: fields.rest(),
+        })
+    }
+
+    pub(crate) fn write(&self) -> Value {
+        let mut object = self.other.clone();
+        let keys = write_map(&self.keys, |key| key.value().clone());
+        object.insert("keys".into(), keys);
+        if let Some(roles) = &self.roles {
+            let roles = roles.iter().map(DelegatedRole::write).collect();
+            object.insert("roles".into(), Value::Array(roles));
+        }
+        if let Some(bins) = &self.succinct_roles {
+            object.insert("succinct_roles".into(), bins.write());
+        }
+        Value::Object(object)
+    }
+
     /// The roles to ask about the target `path`, in order.
     pub(crate) fn for_target(&self, path: &str) -> Vec<Referral> {
         if let Some(bins) = &self.succinct_roles {
@@ -104,7 +116,7 @@ impl Delegations {
     }
 
     fn referrals(&self, asked: impl Fn(&DelegatedRole) -> bool) -> Vec<Referral> {
-        let roles = self.roles.iter().flatten();
+        let roles = self.roles.as_deref().unwrap_or_default().iter();
         roles
             .filter(|role| asked(role))
             .map(|role| Referral {
@@ -116,90 +128,123 @@ impl Delegations {
 
     /// Who signs the role `name`.
     pub(crate) fn keys_of(&self, name: &str) -> Option<&RoleKeys> {
-        let mut roles = self.roles.iter().flatten();
+        let mut roles = self.roles.as_deref().unwrap_or_default().iter();
         roles
             .find(|role| role.name == name)
             .map(|role| &role.keys)
             .or_else(|| self.succinct_roles.as_ref().map(|bins| &bins.keys))
     }
 
-    /// What delegations must be before they are used. `subject` is the file that has them.
-    pub(crate) fn check(&self, subject: &str) -> Result<(), VerifyError> {
-        let malformed = |reason: String| {
-            Err(VerifyError::Malformed {
-                subject: subject.to_owned(),
-                reason,
-            })
-        };
-        check_keys(&self.keys, subject)?;
+    /// What delegations must be before they are used.
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        check_keys(&self.keys)?;
         match (&self.roles, &self.succinct_roles) {
             (Some(roles), None) => {
-                let mut names = BTreeSet::new();
-                for role in roles {
-                    let name = role.name.as_str();
-                    if name.is_empty() || RoleKind::of(name).is_some() {
-                        return malformed(format!("a delegated role cannot be named `{name}`"));
-                    }
-                    if !names.insert(name) {
-                        return malformed(format!("the role `{name}` is delegated to twice"));
-                    }
-                    if role.paths.is_some() == role.path_hash_prefixes.is_some() {
-                        return malformed(format!(
-                            "expected `paths` or `path_hash_prefixes` of the role `{name}`"
-                        ));
-                    }
-                    let mut patterns = role.paths.iter().flatten();
-                    if patterns.any(|pattern| pattern.len() > MAX_PATTERN) {
-                        return malformed(format!(
-                            "expected patterns of at most {MAX_PATTERN} bytes for the role `{name}`"
-                        ));
-                    }
-                    role.keys.check(name, subject)?;
+                if !are_distinct(roles.iter().map(|role| role.name.as_bytes()).collect()) {
+                    return Err(Fault::new(format_args!("a role is delegated to twice")));
                 }
-                Ok(())
+                roles.iter().try_for_each(DelegatedRole::check)
             }
             (None, Some(bins)) => {
                 if !(1..=32).contains(&bins.bit_length) {
-                    return malformed(format!(
+                    return Err(Fault::new(format_args!(
                         "expected a bit_length from 1 to 32, got {}",
                         bins.bit_length
-                    ));
+                    )));
                 }
-                bins.keys.check(&bins.name_prefix, subject)
+                bins.keys.check(&bins.name_prefix)
             }
-            _ => malformed("expected `roles` or `succinct_roles` in `delegations`".into()),
+            _ => Err(Fault::new(format_args!(
+                "expected `roles` or `succinct_roles` in `delegations`"
+            ))),
         }
     }
 }
 
 /// A key under another's id could count twice, or under an id that says nothing of it.
-pub(crate) fn check_keys(
-    keys: &BTreeMap<KeyId, PublicKey>,
-    subject: &str,
-) -> Result<(), VerifyError> {
+pub(crate) fn check_keys(keys: &Map<KeyId, PublicKey>) -> Result<(), Fault> {
     match keys.iter().find(|(id, key)| key.id() != **id) {
-        Some((id, _)) => Err(VerifyError::Malformed {
-            subject: subject.to_owned(),
-            reason: format!("the key id `{id}` is not the digest of its key"),
-        }),
+        Some((id, _)) => Err(Fault::new(format_args!(
+            "the key id `{id}` is not the digest of its key"
+        ))),
         None => Ok(()),
     }
 }
 
 impl DelegatedRole {
+    fn read(mut fields: Fields) -> Result<Self, Fault> {
+        let terminating = match fields.optional("terminating") {
+            Some(terminating) => fields::truth(&terminating)?,
+            None => false,
+        };
+        let name = fields.text("name")?;
+        let paths = match fields.optional("paths") {
+            Some(paths) => Some(fields::texts(paths)?),
+            None => None,
+        };
+        let path_hash_prefixes = match fields.optional("path_hash_prefixes") {
+            Some(prefixes) => Some(fields::texts(prefixes)?),
+            None => None,
+        };
+        Ok(Self {
+            name,
+            keys: RoleKeys::read(fields)?,
+            paths,
+            path_hash_prefixes,
+            terminating,
+        })
+    }
+
+    fn write(&self) -> Value {
+        let mut object = self.keys.write();
+        object.insert("name".into(), self.name.as_str().into());
+        for (name, texts) in [
+            ("paths", &self.paths),
+            ("path_hash_prefixes", &self.path_hash_prefixes),
+        ] {
+            if let Some(texts) = texts {
+                let texts = texts.iter().map(|text| text.as_str().into()).collect();
+                object.insert(name.into(), Value::Array(texts));
+            }
+        }
+        object.insert("terminating".into(), Value::Bool(self.terminating));
+        Value::Object(object)
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        let name = self.name.as_str();
+        if name.is_empty() || RoleKind::of(name).is_some() {
+            return Err(Fault::new(format_args!(
+                "a delegated role cannot be named `{name}`"
+            )));
+        }
+        if self.paths.is_some() == self.path_hash_prefixes.is_some() {
+            return Err(Fault::new(format_args!(
+                "expected `paths` or `path_hash_prefixes` of the role `{name}`"
+            )));
+        }
+        let mut patterns = self.paths.as_deref().unwrap_or_default().iter();
+        if patterns.any(|pattern| pattern.len() > MAX_PATTERN) {
+            return Err(Fault::new(format_args!(
+                "expected patterns of at most {MAX_PATTERN} bytes for the role `{name}`"
+            )));
+        }
+        self.keys.check(name)
+    }
+
     fn covers(&self, path: &str) -> bool {
         if let Some(prefixes) = &self.path_hash_prefixes {
-            let digest = Sha256Digest::of(path.as_bytes()).to_string();
+            let digest = to_hex(Sha256Digest::of(path.as_bytes()).as_bytes());
             return prefixes
                 .iter()
                 .any(|prefix| digest.starts_with(prefix.as_str()));
         }
-        let mut patterns = self.paths.iter().flatten();
+        let mut patterns = self.paths.as_deref().unwrap_or_default().iter();
         patterns.any(|pattern| path_matches(pattern, path))
     }
 
     fn may_cover_release(&self, name: &ReleaseName) -> bool {
-        let mut patterns = self.paths.iter().flatten();
+        let mut patterns = self.paths.as_deref().unwrap_or_default().iter();
         patterns.any(|pattern| {
             let mut parts = pattern.split('/');
             let (Some(first), Some(_), Some(last), None) =
@@ -213,15 +258,35 @@ impl DelegatedRole {
 }
 
 impl SuccinctRoles {
+    fn read(value: Value) -> Result<Self, Fault> {
+        let mut fields = Fields::of(value)?;
+        let bit_length = u32::try_from(fields.number("bit_length")?)
+            .map_err(|error| Fault::new(format_args!("{error}")))?;
+        Ok(Self {
+            bit_length,
+            name_prefix: fields.text("name_prefix")?,
+            keys: RoleKeys::read(fields)?,
+        })
+    }
+
+    fn write(&self) -> Value {
+        let mut object = self.keys.write();
+        object.insert("bit_length".into(), u64::from(self.bit_length).into());
+        object.insert("name_prefix".into(), self.name_prefix.as_str().into());
+        Value::Object(object)
+    }
+
     /// The name of the bin that a target path belongs to (TAP 15).
     fn bin_of(&self, path: &str) -> String {
-        let digest = Sha256Digest::of(path.as_bytes()).to_string();
-        // The first 32 bits in hex always parse; of `bit_length` from 1 to 32, 64 bits never overflow.
-        let head = u64::from_str_radix(&digest[..8], 16).unwrap_or(0);
+        let digest = Sha256Digest::of(path.as_bytes());
+        let mut digits = String::new();
         let bits = self.bit_length.clamp(1, 32);
-        let number = head >> (32 - bits);
-        let digits = format!("{:x}", (1_u64 << bits) - 1).len();
-        format!("{}-{number:0digits$x}", self.name_prefix)
+        // Of `bit_length` from 1 to 32, 32 bits never overflow; as many digits as the highest number has.
+        let number = digest.head() >> (32 - bits);
+        for at in (0..bits.div_ceil(4)).rev() {
+            digits.extend(char::from_digit(number >> (4 * at) & 15, 16));
+        }
+        [self.name_prefix.as_str(), "-", &digits].concat()
     }
 }
 

@@ -1,7 +1,11 @@
 //! Digests as values.
 
-use std::fmt;
-use std::str::FromStr;
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256, Sha512};
@@ -18,6 +22,11 @@ macro_rules! digest {
             /// The digest of `bytes`.
             pub fn of(bytes: &[u8]) -> Self {
                 Self(<$hash>::digest(bytes).into())
+            }
+
+            /// Its bytes.
+            pub fn as_bytes(&self) -> &[u8] {
+                &self.0
             }
         }
 
@@ -52,7 +61,7 @@ macro_rules! digest {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                let text = <alloc::borrow::Cow<'de, str>>::deserialize(deserializer)?;
                 text.parse().map_err(serde::de::Error::custom)
             }
         }
@@ -78,6 +87,12 @@ impl Sha256Digest {
     /// A digest that the host calculated, for example with `crypto.subtle`.
     pub fn from_raw(raw: [u8; 32]) -> Self {
         Self(raw)
+    }
+
+    /// The first 32 bits, as a number.
+    pub(crate) fn head(&self) -> u32 {
+        let [a, b, c, d, ..] = self.0;
+        u32::from_be_bytes([a, b, c, d])
     }
 
     /// The first 12 hex digits, as mount paths show them.
@@ -144,14 +159,7 @@ impl Expected {
     /// [`VerifyError::Length`], then [`VerifyError::Digest`].
     pub fn check(&self, length: u64, digest: Sha256Digest) -> Result<(), VerifyError> {
         self.check_length(length)?;
-        if self.sha256 != digest {
-            return Err(VerifyError::Digest {
-                subject: self.subject.clone(),
-                expected: self.sha256.into(),
-                got: digest.into(),
-            });
-        }
-        Ok(())
+        check_digest(&self.subject, self.sha256, digest)
     }
 
     /// The first half of [`check`](Self::check), for a caller who hashes only what has the right length.
@@ -176,6 +184,22 @@ impl Expected {
     pub fn check_bytes(&self, bytes: &[u8]) -> Result<(), VerifyError> {
         self.check(bytes.len() as u64, Sha256Digest::of(bytes))
     }
+}
+
+/// Compares a digest with what signed data announce for `subject`.
+pub(crate) fn check_digest<T: Eq + Into<AnyDigest>>(
+    subject: &str,
+    expected: T,
+    got: T,
+) -> Result<(), VerifyError> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(VerifyError::Digest {
+        subject: subject.to_owned(),
+        expected: expected.into(),
+        got: got.into(),
+    })
 }
 
 /// Lower-case hex.
@@ -210,6 +234,8 @@ pub fn from_hex(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+
     use super::*;
 
     #[test]

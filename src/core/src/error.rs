@@ -6,9 +6,13 @@
 
 use crate::digest::{AnyDigest, Sha256Digest};
 use crate::time::UnixTime;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
 
 /// A stable code and a hint beside the message.
-pub trait Coded: std::error::Error {
+pub trait Coded: core::error::Error {
     /// `stage.reason`, for programs.
     fn code(&self) -> &'static str;
     /// What to do next, for people.
@@ -270,6 +274,57 @@ impl Coded for VerifyError {
     }
 }
 
+/// Why bytes do not have the form that belongs there, before it is known whose bytes they are. Without the feature
+/// `messages` it is nothing but the fact, so that the many places that may fail cost little.
+#[derive(Debug)]
+pub struct Fault {
+    #[cfg(feature = "messages")]
+    reason: String,
+}
+
+impl Fault {
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn new(reason: fmt::Arguments<'_>) -> Self {
+        #[cfg(not(feature = "messages"))]
+        let _ = reason;
+        Self {
+            #[cfg(feature = "messages")]
+            reason: format!("{reason}"),
+        }
+    }
+
+    /// The refusal of `subject`.
+    #[cold]
+    #[inline(never)]
+    pub fn of(self, subject: &str) -> VerifyError {
+        #[cfg(feature = "messages")]
+        let reason = self.reason;
+        #[cfg(not(feature = "messages"))]
+        let reason = String::new();
+        VerifyError::Malformed {
+            subject: words(format_args!("{subject}")),
+            reason,
+        }
+    }
+}
+
+/// A refusal of bytes that do not have the form that belongs there.
+pub(crate) fn malformed(subject: &str, reason: fmt::Arguments<'_>) -> VerifyError {
+    Fault::new(reason).of(subject)
+}
+
+/// Words for people. Who goes by codes alone leaves the feature `messages` out, and with it all of formatting.
+#[cold]
+#[inline(never)]
+pub(crate) fn words(words: fmt::Arguments<'_>) -> String {
+    if cfg!(feature = "messages") {
+        format!("{words}")
+    } else {
+        String::new()
+    }
+}
+
 /// A file could not be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -469,6 +524,18 @@ pub enum ResolveError {
         /// The interpreter's version.
         python: String,
     },
+    /// A release without source, for other interpreters.
+    #[error("`{name}` {version} has no source, and no bytecode for {tag}")]
+    Bytecode {
+        /// The release's name.
+        name: String,
+        /// Its version.
+        version: String,
+        /// The cache tags that it has bytecode for, for the hint.
+        known: Vec<String>,
+        /// The interpreter's cache tag.
+        tag: String,
+    },
     /// No request is allowed and the cache does not have it.
     #[error("`{subject}` is not in the cache")]
     Offline {
@@ -488,6 +555,7 @@ impl Coded for ResolveError {
             Self::NotPinned { .. } => "resolve.not_pinned",
             Self::Shadow { .. } => "resolve.shadow",
             Self::Python { .. } => "resolve.python",
+            Self::Bytecode { .. } => "resolve.bytecode",
             Self::Offline { .. } => "resolve.offline",
         }
     }
@@ -514,6 +582,10 @@ impl Coded for ResolveError {
                 format!("pass allow_shadow=[\"{module}\"] if this release may provide it")
             }
             Self::Python { .. } => "ask for another version of the release, or use another Pyodide".into(),
+            Self::Bytecode { known, .. } => format!(
+                "use another Pyodide ({}), or ask the publisher for a release with source",
+                listing("it has bytecode for", known)
+            ),
             Self::Offline { .. } => "load it once with the network; afterwards it is there without".into(),
         }
     }
@@ -622,25 +694,26 @@ pub enum Error {
     Store(#[from] StoreError),
 }
 
-impl Error {
-    fn coded(&self) -> &dyn Coded {
-        match self {
-            Self::Config(error) => error,
-            Self::Trust(error) => error,
-            Self::Verify(error) => error,
-            Self::Fetch(error) => error,
-            Self::Resolve(error) => error,
-            Self::Store(error) => error,
-        }
-    }
-}
-
 impl Coded for Error {
     fn code(&self) -> &'static str {
-        self.coded().code()
+        match self {
+            Self::Config(error) => error.code(),
+            Self::Trust(error) => error.code(),
+            Self::Verify(error) => error.code(),
+            Self::Fetch(error) => error.code(),
+            Self::Resolve(error) => error.code(),
+            Self::Store(error) => error.code(),
+        }
     }
 
     fn hint(&self) -> String {
-        self.coded().hint()
+        match self {
+            Self::Config(error) => error.hint(),
+            Self::Trust(error) => error.hint(),
+            Self::Verify(error) => error.hint(),
+            Self::Fetch(error) => error.hint(),
+            Self::Resolve(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+        }
     }
 }

@@ -3,22 +3,30 @@
 //! Known are `ed25519` and `ecdsa-sha2-nistp256`. A key of another scheme is kept, so that metadata that holds
 //! it stays valid, and never counts towards a threshold.
 
-use std::fmt;
-use std::str::FromStr;
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+use core::str::FromStr;
 
 use ed25519_dalek::VerifyingKey;
 use p256::ecdsa::signature::Verifier as _;
-use p256::pkcs8::{DecodePublicKey as _, EncodePublicKey as _, LineEnding};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
 
+use crate::der;
 use crate::digest::{Sha256Digest, from_hex, to_hex};
-use crate::error::VerifyError;
-use crate::json;
+use crate::error::{Fault, VerifyError};
+use crate::json::{self, Object, Value};
 
 /// The SHA-256 of the canonical form of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(Sha256Digest);
+
+impl KeyId {
+    /// Its bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,12 +48,6 @@ impl Serialize for KeyId {
     }
 }
 
-impl<'de> Deserialize<'de> for KeyId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Sha256Digest::deserialize(deserializer).map(Self)
-    }
-}
-
 /// Whether `signature` (hex) is over `message` by `key`, the JSON object with `keytype`, `scheme` and `keyval`,
 /// for a scheme that this crate does not know. A host may bring one of its own; no browser does.
 pub type ForeignScheme = fn(key: &Value, message: &[u8], signature: &str) -> bool;
@@ -60,7 +62,7 @@ pub struct PublicKey {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Scheme {
-    Ed25519(VerifyingKey),
+    Ed25519(Box<VerifyingKey>),
     P256(Box<p256::ecdsa::VerifyingKey>),
     Foreign,
 }
@@ -68,28 +70,15 @@ enum Scheme {
 impl PublicKey {
     /// An Ed25519 key.
     pub fn from_verifying_key(key: VerifyingKey) -> Self {
-        let raw = json!({
-            "keytype": "ed25519",
-            "keyval": {"public": to_hex(key.as_bytes())},
-            "scheme": "ed25519",
-        });
-        Self::new(raw, Scheme::Ed25519(key))
+        let raw = raw("ed25519", "ed25519", to_hex(key.as_bytes()));
+        Self::new(raw, Scheme::Ed25519(Box::new(key)))
     }
 
-    /// An ECDSA key on the curve P-256.
-    ///
-    /// # Errors
-    /// [`VerifyError::Malformed`], which a key that exists never gives.
-    pub fn from_p256(key: &p256::ecdsa::VerifyingKey) -> Result<Self, VerifyError> {
-        let pem = key
-            .to_public_key_pem(LineEnding::LF)
-            .map_err(|_| malformed("not a P-256 key"))?;
-        let raw = json!({
-            "keytype": "ecdsa",
-            "keyval": {"public": pem},
-            "scheme": "ecdsa-sha2-nistp256",
-        });
-        Ok(Self::new(raw, Scheme::P256(Box::new(*key))))
+    /// An ECDSA key on the curve P-256, and its PEM form.
+    #[cfg(feature = "sign")]
+    pub(crate) fn from_p256(key: &p256::ecdsa::VerifyingKey, pem: String) -> Self {
+        let raw = raw("ecdsa", "ecdsa-sha2-nistp256", pem);
+        Self::new(raw, Scheme::P256(Box::new(*key)))
     }
 
     /// A key from its JSON form; fields that are not known are kept, as the key id covers them.
@@ -97,37 +86,41 @@ impl PublicKey {
     /// # Errors
     /// [`VerifyError::Malformed`] if a field is missing or a key of a known scheme does not parse.
     pub fn from_value(raw: Value) -> Result<Self, VerifyError> {
-        let text = |map: &Map<String, Value>, key: &str| {
-            map.get(key)
+        Self::read(raw).map_err(|fault| fault.of("key"))
+    }
+
+    pub(crate) fn read(raw: Value) -> Result<Self, Fault> {
+        let text = |value: &Value, name: &str| {
+            value
+                .get(name)
                 .and_then(Value::as_str)
-                .map(str::to_owned)
-                .ok_or_else(|| malformed(&format!("expected the text field `{key}`")))
+                .map(String::from)
+                .ok_or_else(|| Fault::new(format_args!("expected the text `{name}` of a key")))
         };
-        let map = raw
-            .as_object()
-            .ok_or_else(|| malformed("expected an object"))?;
-        let (keytype, scheme) = (text(map, "keytype")?, text(map, "scheme")?);
-        let keyval = map
-            .get("keyval")
-            .and_then(Value::as_object)
-            .ok_or_else(|| malformed("expected the object `keyval`"))?;
+        let (keytype, scheme) = (text(&raw, "keytype")?, text(&raw, "scheme")?);
+        let Some(keyval @ Value::Object(_)) = raw.get("keyval") else {
+            return Err(Fault::new(format_args!(
+                "expected the object `keyval` of a key"
+            )));
+        };
         let scheme = match (keytype.as_str(), scheme.as_str()) {
-            ("ed25519", "ed25519") => {
-                let bytes: [u8; 32] = from_hex(&text(keyval, "public")?)
-                    .and_then(|bytes| bytes.try_into().ok())
-                    .ok_or_else(|| malformed("expected 64 hex digits in `keyval.public`"))?;
-                VerifyingKey::from_bytes(&bytes)
-                    .map(Scheme::Ed25519)
-                    .map_err(|_| malformed("not an Ed25519 key"))?
-            }
+            ("ed25519", "ed25519") => from_hex(&text(keyval, "public")?)
+                .and_then(|bytes| VerifyingKey::try_from(bytes.as_slice()).ok())
+                .map(|key| Scheme::Ed25519(Box::new(key))),
             // The specification's key type, and the one that securesystemslib wrote before.
             ("ecdsa" | "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256") => {
-                let pem = text(keyval, "public")?;
-                p256::ecdsa::VerifyingKey::from_public_key_pem(&pem)
-                    .map(|key| Scheme::P256(Box::new(key)))
-                    .map_err(|_| malformed("expected a P-256 key in PEM form in `keyval.public`"))?
+                der::p256_key(&text(keyval, "public")?).map(|key| Scheme::P256(Box::new(key)))
             }
-            _ => Scheme::Foreign,
+            _ => Some(Scheme::Foreign),
+        };
+        let Some(scheme) = scheme else {
+            let expected = match keytype.as_str() {
+                "ed25519" => "the 64 hex digits of an Ed25519 key",
+                _ => "a P-256 key in PEM form",
+            };
+            return Err(Fault::new(format_args!(
+                "expected {expected} in `keyval.public`"
+            )));
         };
         Ok(Self::new(raw, scheme))
     }
@@ -137,6 +130,11 @@ impl PublicKey {
         Self { id, raw, scheme }
     }
 
+    /// The key's JSON form, as metadata holds it.
+    pub fn value(&self) -> &Value {
+        &self.raw
+    }
+
     /// The key's id, calculated from the key.
     pub fn id(&self) -> KeyId {
         self.id
@@ -144,7 +142,8 @@ impl PublicKey {
 
     /// The signature scheme, as metadata names it.
     pub fn scheme(&self) -> &str {
-        self.raw["scheme"].as_str().unwrap_or_default()
+        let scheme = self.raw.get("scheme").and_then(Value::as_str);
+        scheme.unwrap_or_default()
     }
 
     /// Whether both have the same secret half, whatever their key ids.
@@ -152,7 +151,7 @@ impl PublicKey {
         match (&self.scheme, &other.scheme) {
             (Scheme::Ed25519(own), Scheme::Ed25519(other)) => own == other,
             (Scheme::P256(own), Scheme::P256(other)) => own == other,
-            (Scheme::Foreign, Scheme::Foreign) => self.raw["keyval"] == other.raw["keyval"],
+            (Scheme::Foreign, Scheme::Foreign) => self.raw.get("keyval") == other.raw.get("keyval"),
             _ => false,
         }
     }
@@ -176,18 +175,21 @@ impl PublicKey {
             // Strict: refuses keys of small order, for which one signature fits many messages.
             Scheme::Ed25519(key) => ed25519_dalek::Signature::from_slice(&bytes)
                 .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
-            Scheme::P256(key) => p256::ecdsa::Signature::from_der(&bytes)
-                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+            Scheme::P256(key) => der::p256_signature(&bytes)
+                .is_some_and(|signature| key.verify(message, &signature).is_ok()),
             Scheme::Foreign => foreign.is_some_and(|verify| verify(&self.raw, message, signature)),
         }
     }
 }
 
-fn malformed(reason: &str) -> VerifyError {
-    VerifyError::Malformed {
-        subject: "key".into(),
-        reason: reason.into(),
-    }
+/// The JSON form of a new key.
+fn raw(keytype: &str, scheme: &str, public: String) -> Value {
+    let keyval = Object::from([("public".into(), Value::String(public))]);
+    Value::Object(Object::from([
+        ("keytype".into(), keytype.into()),
+        ("keyval".into(), Value::Object(keyval)),
+        ("scheme".into(), scheme.into()),
+    ]))
 }
 
 impl Serialize for PublicKey {
@@ -196,16 +198,14 @@ impl Serialize for PublicKey {
     }
 }
 
-impl<'de> Deserialize<'de> for PublicKey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::from_value(Value::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sign::SigningKey;
+
+    fn value(text: &str) -> Value {
+        json::parse(text.as_bytes(), "test").unwrap()
+    }
 
     #[test]
     fn verifies_its_own_signature_and_no_other() {
@@ -236,18 +236,19 @@ mod tests {
 
     #[test]
     fn keeps_a_key_of_an_unknown_scheme_without_trusting_it() {
-        let key = PublicKey::from_value(json!({
-            "keytype": "future", "scheme": "future", "keyval": {"public": "00"}, "x": 1
-        }))
+        let key = PublicKey::from_value(value(
+            r#"{"keytype": "future", "scheme": "future", "keyval": {"public": "00"}, "x": 1}"#,
+        ))
         .unwrap();
         assert!(!key.verifies(b"", ""));
     }
 
     #[test]
     fn the_id_covers_every_field() {
-        let raw = json!({"keytype": "future", "scheme": "future", "keyval": {"public": "00"}});
-        let mut other = raw.clone();
-        other["x"] = json!(1);
+        let raw = value(r#"{"keytype": "future", "scheme": "future", "keyval": {"public": "00"}}"#);
+        let other = value(
+            r#"{"keytype": "future", "scheme": "future", "keyval": {"public": "00"}, "x": 1}"#,
+        );
         assert_ne!(
             PublicKey::from_value(raw).unwrap().id(),
             PublicKey::from_value(other).unwrap().id()

@@ -8,21 +8,33 @@
 //!
 //! The flow: [`config`] and [`resolve`] say what is asked for and whom to trust, [`workflow`] walks the
 //! TUF metadata (specification 1.0, section 5) through [`trust`], [`manifest`] reads the release that the
-//! metadata names. Only this crate makes a [`trust::Verified`].
+//! metadata names, [`closure`] says which objects of it are needed. Only this crate makes a
+//! [`trust::Verified`].
 
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod closure;
 pub mod config;
 pub mod delegations;
+mod der;
 pub mod digest;
 pub mod error;
+mod fields;
 pub mod json;
 pub mod keys;
 pub mod limits;
 pub mod manifest;
+pub mod map;
 pub mod metadata;
 pub mod names;
 pub mod path;
 pub mod repository;
 pub mod resolve;
+#[cfg(feature = "sign")]
 pub mod sign;
 pub mod time;
 pub mod trust;

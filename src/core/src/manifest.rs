@@ -2,15 +2,25 @@
 //!
 //! `docs/format.md` describes the format. A manifest is checked whole before any object is asked for: paths,
 //! sizes, that files lie inside their objects and do not overlap, that the claimed import names are what the
-//! files imply, and that bytecode stands beside the source that it belongs to.
+//! files imply, that bytecode stands beside the source that it belongs to, and that import edges lead from module
+//! to module. Which objects a reader fetches is said by [`closure`](crate::closure).
 
-use std::collections::{BTreeMap, BTreeSet};
+use alloc::borrow::{Cow, ToOwned};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::closure::module_parts;
 use crate::digest::{Expected, Sha256Digest};
-use crate::error::{Error, ResolveError, VerifyError};
-use crate::json;
+use crate::error::{Error, Fault, ResolveError, VerifyError};
+use crate::fields::{self, Fields};
+use crate::json::{self, Value};
 use crate::limits::Limits;
 use crate::names::{CacheTag, ReleaseName, Version};
 use crate::path::PathSet;
@@ -19,28 +29,44 @@ use crate::trust::Verified;
 /// The `format` of manifests that this crate reads and writes.
 pub const FORMAT: &str = "webimport-release/1";
 
+/// Import edges that a release may have.
+pub const MAX_IMPORTS: usize = 4_000_000;
+
 /// A release manifest. See `docs/format.md` for each field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "docs/format.md describes each field")]
 pub struct Manifest {
     pub format: String,
     pub name: ReleaseName,
     pub version: Version,
     pub modules: Vec<String>,
-    #[serde(default)]
     pub namespaces: Vec<String>,
-    #[serde(default)]
     pub distributions: Vec<Distribution>,
-    #[serde(default)]
     pub requires: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub requires_python: Option<String>,
+    #[serde(skip_serializing_if = "is_false")]
+    pub partial: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub entry: Vec<String>,
+    #[serde(skip_serializing_if = "is_true")]
+    pub source: bool,
     pub objects: Vec<ObjectEntry>,
     pub files: Vec<FileEntry>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 /// A distribution inside a release, as its `METADATA` names it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "docs/format.md describes each field")]
 pub struct Distribution {
     pub name: String,
@@ -48,7 +74,7 @@ pub struct Distribution {
 }
 
 /// Content-addressed bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ObjectEntry {
     /// Of the bytes as stored and transferred.
     pub sha256: Sha256Digest,
@@ -59,12 +85,12 @@ pub struct ObjectEntry {
     /// In bytes, after `encoding` is undone.
     pub decoded_size: u64,
     /// Set if only an interpreter with this cache tag needs the object.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<CacheTag>,
 }
 
 /// How an object's bytes are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
     /// As they are.
@@ -74,7 +100,7 @@ pub enum Encoding {
 }
 
 /// A file: a range of a decoded object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "docs/format.md describes each field")]
 pub struct FileEntry {
     pub path: String,
@@ -82,9 +108,96 @@ pub struct FileEntry {
     pub sha256: Sha256Digest,
     pub object: usize,
     pub offset: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub imports: Vec<u32>,
 }
 
+fn texts_or_none(fields: &mut Fields, name: &str) -> Result<Vec<String>, Fault> {
+    match fields.optional(name) {
+        Some(listed) => fields::texts(listed),
+        None => Ok(Vec::new()),
+    }
+}
+
+impl Distribution {
+    fn read(mut fields: Fields) -> Result<Self, Fault> {
+        Ok(Self {
+            name: fields.text("name")?,
+            version: fields.text("version")?,
+        })
+    }
+}
+
+impl FileEntry {
+    fn read(mut fields: Fields) -> Result<Self, Fault> {
+        let object = usize::try_from(fields.number("object")?)
+            .map_err(|error| Fault::new(format_args!("{error}")))?;
+        Ok(Self {
+            path: fields.text("path")?,
+            size: fields.number("size")?,
+            sha256: fields.parsed("sha256")?,
+            object,
+            offset: fields.number("offset")?,
+            imports: match fields.optional("imports") {
+                Some(listed) => indices(listed)?,
+                None => Vec::new(),
+            },
+        })
+    }
+}
+
+fn indices(listed: Value) -> Result<Vec<u32>, Fault> {
+    let mut indices = Vec::new();
+    for item in fields::list(listed)? {
+        let index = u32::try_from(fields::number(&item)?)
+            .map_err(|error| Fault::new(format_args!("{error}")))?;
+        indices.push(index);
+    }
+    Ok(indices)
+}
+
+fn truth_or(fields: &mut Fields, name: &str, default: bool) -> Result<bool, Fault> {
+    match fields.optional(name) {
+        Some(value) => fields::truth(&value),
+        None => Ok(default),
+    }
+}
+
+impl FromStr for Encoding {
+    type Err = EncodingSyntax;
+
+    fn from_str(text: &str) -> Result<Self, EncodingSyntax> {
+        match text {
+            "identity" => Ok(Self::Identity),
+            "gzip" => Ok(Self::Gzip),
+            _ => Err(EncodingSyntax),
+        }
+    }
+}
+
+/// The text names no encoding that objects can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("unknown variant: expected the encoding `identity` or `gzip`")]
+pub struct EncodingSyntax;
+
 impl ObjectEntry {
+    fn read(mut fields: Fields) -> Result<Self, Fault> {
+        let tag = match fields.optional("tag") {
+            Some(Value::Null) | None => None,
+            Some(tag) => {
+                let tag = fields::text(tag)?;
+                Some(fields::parsed(&tag)?)
+            }
+        };
+        Ok(Self {
+            sha256: fields.parsed("sha256")?,
+            size: fields.number("size")?,
+            encoding: fields.parsed("encoding")?,
+            decoded_size: fields.number("decoded_size")?,
+            tag,
+        })
+    }
+
     /// Inside the repository: `objects/ab/<sha256>`.
     pub fn path(&self) -> String {
         object_path(self.sha256)
@@ -137,7 +250,7 @@ impl Manifest {
             subject: subject.to_owned(),
             reason,
         };
-        match value.get("format").and_then(serde_json::Value::as_str) {
+        match value.get("format").and_then(Value::as_str) {
             Some(FORMAT) => {}
             other => {
                 return Err(malformed(format!(
@@ -145,8 +258,7 @@ impl Manifest {
                 )));
             }
         }
-        json::check_objects(&value, &["distributions", "objects", "files"], subject)?;
-        let manifest: Self = json::typed(value, subject)?;
+        let manifest = Self::read(value).map_err(|fault| fault.of(subject))?;
         if manifest.name != *name {
             return Err(malformed(format!(
                 "expected the name `{name}`, got `{}`",
@@ -163,6 +275,31 @@ impl Manifest {
         }
         manifest.validate(subject, limits)?;
         Ok(Verified::new(manifest))
+    }
+
+    fn read(value: Value) -> Result<Self, Fault> {
+        let mut fields = Fields::of(value)?;
+        Ok(Self {
+            format: fields.text("format")?,
+            name: fields.parsed("name")?,
+            version: fields.parsed("version")?,
+            modules: fields::texts(fields.required("modules")?)?,
+            namespaces: texts_or_none(&mut fields, "namespaces")?,
+            distributions: match fields.optional("distributions") {
+                Some(listed) => fields::items(listed, Distribution::read)?,
+                None => Vec::new(),
+            },
+            requires: texts_or_none(&mut fields, "requires")?,
+            requires_python: match fields.optional("requires_python") {
+                Some(Value::Null) | None => None,
+                Some(required) => Some(fields::text(required)?),
+            },
+            partial: truth_or(&mut fields, "partial", false)?,
+            entry: texts_or_none(&mut fields, "entry")?,
+            source: truth_or(&mut fields, "source", true)?,
+            objects: fields::items(fields.required("objects")?, ObjectEntry::read)?,
+            files: fields::items(fields.required("files")?, FileEntry::read)?,
+        })
     }
 
     /// Checks every rule of the format that one manifest can be checked for by itself.
@@ -246,8 +383,11 @@ impl Manifest {
             }
         }
         self.check_tags(subject)?;
+        self.check_source(subject)?;
+        self.check_imports(subject)?;
+        self.check_kinds(subject)?;
 
-        let names = ImportNames::of(self.files.iter().map(|file| file.path.as_str()));
+        let names = ImportNames::in_files(&self.files, self.source);
         if names.modules != self.modules || names.namespaces != self.namespaces {
             return Err(malformed(format!(
                 "it claims the import names {:?} (namespaces {:?}), its files are {:?} (namespaces {:?})",
@@ -260,13 +400,20 @@ impl Manifest {
     /// A tagged object holds that tag's bytecode and nothing else, so that leaving it out leaves nothing
     /// else out; and bytecode belongs to a source of the release, or it would be found in its place.
     fn check_tags(&self, subject: &str) -> Result<(), VerifyError> {
-        let sources: BTreeSet<&str> = self.files.iter().map(|file| file.path.as_str()).collect();
+        let sources: BTreeSet<(&str, &str)> = self
+            .files
+            .iter()
+            .filter_map(|file| {
+                let (folder, name) = split(&file.path);
+                Some((folder, name.strip_suffix(".py")?))
+            })
+            .collect();
         for file in &self.files {
             let tag = self.objects[file.object].tag.as_ref();
-            let cached = cached_source(&file.path);
-            let right = match (tag, &cached) {
-                (Some(tag), Some((source, own))) => {
-                    *own == tag.as_str() && sources.contains(source.as_str())
+            let cached = cached(&file.path);
+            let right = match (tag, cached) {
+                (Some(tag), Some((folder, stem, own))) => {
+                    own == tag.as_str() && (!self.source || sources.contains(&(folder, stem)))
                 }
                 (Some(_), None) => false,
                 (None, _) => cached.is_none(),
@@ -281,11 +428,157 @@ impl Manifest {
         Ok(())
     }
 
-    /// The objects that an interpreter with the cache tag `tag` needs, by index.
-    pub fn needed_objects(&self, tag: &CacheTag) -> Vec<usize> {
-        (0..self.objects.len())
-            .filter(|index| self.objects[*index].is_for(tag))
-            .collect()
+    /// A release without source has none, and has bytecode in its place, which no other file hides.
+    fn check_source(&self, subject: &str) -> Result<(), VerifyError> {
+        if self.source {
+            return Ok(());
+        }
+        let malformed = |reason: String| VerifyError::Malformed {
+            subject: subject.to_owned(),
+            reason,
+        };
+        if self.objects.iter().all(|object| object.tag.is_none()) {
+            return Err(malformed("it has neither source nor bytecode".into()));
+        }
+        let mut paths = PathSet::default();
+        let mut seen = BTreeSet::new();
+        for file in &self.files {
+            let tagged = self.objects[file.object].tag.is_some();
+            if has_extension(&file.path, "py") || (has_extension(&file.path, "pyc") && !tagged) {
+                return Err(malformed(format!(
+                    "expected no source, and bytecode with a tag alone, got `{}`",
+                    file.path
+                )));
+            }
+            // Of several tags, one is mounted.
+            let mounted = self.mounted_path(file);
+            if seen.insert(mounted.clone()) {
+                paths.insert(&mounted)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Import edges stand on what is compiled from source, ascend, and lead to modules that an interpreter which
+    /// has the one file has too. Entry modules exist.
+    fn check_imports(&self, subject: &str) -> Result<(), VerifyError> {
+        let malformed = |reason: String| VerifyError::Malformed {
+            subject: subject.to_owned(),
+            reason,
+        };
+        check_edges(&self.files, subject)?;
+        if self.files.iter().any(|file| !file.imports.is_empty()) {
+            // Bytecode of a release with source is no module of its own.
+            let is_module = |file: &FileEntry| {
+                let tagged = self.objects[file.object].tag.is_some();
+                !(self.source && tagged) && module_parts(&self.mounted_path(file)).is_some()
+            };
+            let modules: Vec<bool> = self.files.iter().map(is_module).collect();
+            for (file, is_module) in self.files.iter().zip(&modules) {
+                if file.imports.is_empty() {
+                    continue;
+                }
+                let tag = self.objects[file.object].tag.as_ref();
+                let compiled = if self.source {
+                    has_extension(&file.path, "py")
+                } else {
+                    tag.is_some()
+                };
+                if !is_module || !compiled {
+                    return Err(malformed(format!(
+                        "`{}` is no module that could have imports",
+                        file.path
+                    )));
+                }
+                if file.imports.windows(2).any(|pair| pair[0] >= pair[1]) {
+                    return Err(malformed(format!(
+                        "the imports of `{}` are out of order",
+                        file.path
+                    )));
+                }
+                for target in &file.imports {
+                    let index = *target as usize;
+                    let right = modules.get(index) == Some(&true) && {
+                        let other = self.objects[self.files[index].object].tag.as_ref();
+                        other.is_none() || other == tag
+                    };
+                    if !right {
+                        return Err(malformed(format!(
+                            "`{}` imports file {target}, which is no module for it",
+                            file.path
+                        )));
+                    }
+                }
+            }
+        }
+        if self.entry.windows(2).any(|pair| pair[0] >= pair[1]) {
+            return Err(malformed("the entry modules are out of order".into()));
+        }
+        if !self.entry.is_empty()
+            && let Some(module) = self.missing_entry()
+        {
+            return Err(malformed(format!(
+                "the entry module `{module}` is not there"
+            )));
+        }
+        Ok(())
+    }
+
+    /// In a partial release an object with a source that every interpreter has bytecode for holds nothing but
+    /// such sources, so that it may follow.
+    fn check_kinds(&self, subject: &str) -> Result<(), VerifyError> {
+        if !self.partial {
+            return Ok(());
+        }
+        let mut kinds: Vec<Option<FileKind>> = vec![None; self.objects.len()];
+        for (file, kind) in self.files.iter().zip(self.kinds()) {
+            if *kinds[file.object].get_or_insert(kind) != kind {
+                return Err(VerifyError::Malformed {
+                    subject: subject.to_owned(),
+                    reason: format!(
+                        "`{}` holds files of two kinds, one is `{}`",
+                        self.objects[file.object].path(),
+                        file.path
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The kind of each file.
+    fn kinds(&self) -> Vec<FileKind> {
+        let tags = self.tags();
+        let mut compiled: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        for file in &self.files {
+            if self.objects[file.object].tag.is_some()
+                && let Some((folder, stem, _)) = cached(&file.path)
+            {
+                *compiled.entry((folder, stem)).or_default() += 1;
+            }
+        }
+        let kind = |file: &FileEntry| {
+            if self.objects[file.object].tag.is_some() {
+                return FileKind::Bytecode;
+            }
+            let (folder, name) = split(&file.path);
+            let behind = match name.strip_suffix(".py") {
+                Some(stem) => compiled.get(&(folder, stem)) == Some(&tags.len()),
+                None => has_extension(name, "pyi"),
+            };
+            if behind && !tags.is_empty() {
+                FileKind::Source
+            } else {
+                FileKind::Rest
+            }
+        };
+        self.files.iter().map(kind).collect()
+    }
+
+    /// Where a reader mounts the file: at its path, but for bytecode in a release without source, which is
+    /// mounted where the source would be, `DIR/STEM.pyc`, for the standard loader of such files.
+    pub fn mounted_path<'a>(&self, file: &'a FileEntry) -> Cow<'a, str> {
+        mounted_path(&file.path, self.source)
     }
 
     /// How many files each object holds.
@@ -407,14 +700,53 @@ impl Manifest {
     }
 }
 
-/// The source path and the tag behind `DIR/__pycache__/STEM.TAG.pyc`.
-fn cached_source(path: &str) -> Option<(String, &str)> {
+/// What is in an object together with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FileKind {
+    /// Stands behind the bytecode of every tag.
+    Source,
+    /// Of one tag.
+    Bytecode,
+    Rest,
+}
+
+/// The folder, with its slash, and the name.
+pub(crate) fn split(path: &str) -> (&str, &str) {
+    path.split_at(path.rfind('/').map_or(0, |at| at + 1))
+}
+
+/// Whether the name ends so, in this case of letters: Python looks for no other.
+pub(crate) fn has_extension(path: &str, extension: &str) -> bool {
+    path.rsplit_once('.')
+        .is_some_and(|(_, own)| own == extension)
+}
+
+fn check_edges(files: &[FileEntry], subject: &str) -> Result<(), VerifyError> {
+    let edges: usize = files.iter().map(|file| file.imports.len()).sum();
+    if edges > MAX_IMPORTS {
+        return Err(VerifyError::Malformed {
+            subject: subject.to_owned(),
+            reason: format!("expected at most {MAX_IMPORTS} imports, got {edges}"),
+        });
+    }
+    Ok(())
+}
+
+fn mounted_path(path: &str, source: bool) -> Cow<'_, str> {
+    match cached(path) {
+        Some((folder, stem, _)) if !source => format!("{folder}{stem}.pyc").into(),
+        _ => path.into(),
+    }
+}
+
+/// The folder, with its slash, the stem and the tag of `DIR/__pycache__/STEM.TAG.pyc`.
+pub(crate) fn cached(path: &str) -> Option<(&str, &str, &str)> {
     let (folder, file) = match path.rsplit_once("__pycache__/") {
         Some((folder, file)) if folder.is_empty() || folder.ends_with('/') => (folder, file),
         _ => return None,
     };
     let (stem, tag) = file.strip_suffix(".pyc")?.rsplit_once('.')?;
-    Some((format!("{folder}{stem}.py"), tag))
+    Some((folder, stem, tag))
 }
 
 /// The top-level import names that a set of files implies.
@@ -427,6 +759,15 @@ pub struct ImportNames {
 }
 
 impl ImportNames {
+    /// The names of a release's files. In one without source (`source` is false), bytecode stands for it.
+    pub fn in_files(files: &[FileEntry], source: bool) -> Self {
+        let mounted: Vec<Cow<'_, str>> = files
+            .iter()
+            .map(|file| mounted_path(&file.path, source))
+            .collect();
+        Self::of(mounted.iter().map(|path| &**path))
+    }
+
     /// Looks at paths alone: `x.py`, `x.pyc`, `x.….so` and folders whose name is an identifier.
     pub fn of<'a>(paths: impl Iterator<Item = &'a str>) -> Self {
         let mut regular = BTreeSet::new();
@@ -434,14 +775,14 @@ impl ImportNames {
         for path in paths {
             match path.split_once('/') {
                 None => {
-                    if let Some(name) = module_name(path) {
+                    if let Some(name) = module_stem(path) {
                         regular.insert(name.to_owned());
                     }
                 }
                 Some((folder, rest)) => {
                     if is_identifier(folder) && folder != "__pycache__" {
                         folders.insert(folder.to_owned());
-                        if !rest.contains('/') && module_name(rest) == Some("__init__") {
+                        if !rest.contains('/') && module_stem(rest) == Some("__init__") {
                             regular.insert(folder.to_owned());
                         }
                     }
@@ -457,7 +798,7 @@ impl ImportNames {
 }
 
 /// `x` for `x.py`, `x.pyc`, `x.so` and `x.cpython-314-wasm32-emscripten.so`.
-fn module_name(file: &str) -> Option<&str> {
+pub(crate) fn module_stem(file: &str) -> Option<&str> {
     let (stem, rest) = file.split_once('.')?;
     let extension = rest.rsplit('.').next().unwrap_or(rest);
     let is_module = match extension {
@@ -469,7 +810,7 @@ fn module_name(file: &str) -> Option<&str> {
 }
 
 /// What Python takes for an identifier, near enough: a letter or `_`, then letters, digits and `_`.
-fn is_identifier(text: &str) -> bool {
+pub(crate) fn is_identifier(text: &str) -> bool {
     text.starts_with(|c: char| c.is_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
@@ -502,14 +843,14 @@ mod tests {
     #[test]
     fn bytecode_names_its_source() {
         assert_eq!(
-            cached_source("a/__pycache__/b.cpython-314.pyc"),
-            Some(("a/b.py".to_owned(), "cpython-314"))
+            cached("a/__pycache__/b.cpython-314.pyc"),
+            Some(("a/", "b", "cpython-314"))
         );
         assert_eq!(
-            cached_source("__pycache__/b.cpython-314.pyc"),
-            Some(("b.py".to_owned(), "cpython-314"))
+            cached("__pycache__/b.cpython-314.pyc"),
+            Some(("", "b", "cpython-314"))
         );
-        assert_eq!(cached_source("a/b.pyc"), None);
-        assert_eq!(cached_source("a/x__pycache__/b.cpython-314.pyc"), None);
+        assert_eq!(cached("a/b.pyc"), None);
+        assert_eq!(cached("a/x__pycache__/b.cpython-314.pyc"), None);
     }
 }

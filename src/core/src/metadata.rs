@@ -3,17 +3,19 @@
 //! These types say what is written; [`crate::trust`] says what is believed. Fields that are not known are
 //! kept in `other`, so that a publisher who reads, changes and writes a role loses nothing.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
 
 use crate::delegations::Delegations;
-use crate::digest::{Expected, Sha256Digest, Sha512Digest};
-use crate::error::VerifyError;
-use crate::json;
+use crate::digest::{Sha256Digest, Sha512Digest, check_digest};
+use crate::error::{Fault, VerifyError, malformed};
+use crate::fields::{self, Fields};
+use crate::json::{self, Object, Value};
 use crate::keys::{KeyId, PublicKey};
+use crate::map::{Map, are_distinct};
 use crate::names::{Channel, ReleaseName, Version};
 use crate::time::UnixTime;
 
@@ -27,7 +29,7 @@ pub const MAX_VERSION: u64 = (1 << 53) - 2;
 pub const SPEC_VERSION: &str = "1.0.31";
 
 /// Fields that a later version of a format may add.
-pub type Other = Map<String, Value>;
+pub type Other = Object;
 
 /// A top-level role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,25 +71,42 @@ pub fn encode_role(name: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            let _ = write!(encoded, "%{byte:02X}");
+            encoded.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                encoded.push(char::from(match digit {
+                    0..10 => b'0' + digit,
+                    _ => b'A' - 10 + digit,
+                }));
+            }
         }
     }
     encoded
 }
 
+/// The name of a role's file with its version in front, but for the encoding of the role's name.
+pub(crate) fn versioned(version: u64, role: &str) -> String {
+    [&json::decimal(version), ".", role, ".json"].concat()
+}
+
 /// What the `signed` part of each role has in common.
-pub trait Role: serde::de::DeserializeOwned + Serialize {
+pub trait Role: Serialize + Sized {
     /// Which one.
     const KIND: RoleKind;
     /// The fields in common.
     fn common(&self) -> &Common;
+    /// Reads it.
+    ///
+    /// # Errors
+    /// A field that is missing or has a value of another kind.
+    fn read(value: Value) -> Result<Self, Fault>;
+    /// Its JSON form.
+    fn to_value(&self) -> Value;
 }
 
 /// The fields in common.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Common {
     /// The role's name.
-    #[serde(rename = "_type")]
     pub role: String,
     /// `1.0` or `1.0.x`.
     pub spec_version: String,
@@ -107,113 +126,238 @@ impl Common {
             expires,
         }
     }
+
+    fn read(fields: &mut Fields) -> Result<Self, Fault> {
+        Ok(Self {
+            version: fields.number("version")?,
+            expires: fields.parsed("expires")?,
+            role: fields.text("_type")?,
+            spec_version: fields.text("spec_version")?,
+        })
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        if !is_known(&self.spec_version) {
+            return Err(Fault::new(format_args!(
+                "expected spec_version 1.0.x, got `{}`",
+                self.spec_version
+            )));
+        }
+        if !(1..=MAX_VERSION).contains(&self.version) {
+            return Err(Fault::new(format_args!(
+                "expected a version from 1 to {MAX_VERSION}, got {}",
+                self.version
+            )));
+        }
+        Ok(())
+    }
+
+    /// A role's object: these fields, and `other` ones.
+    fn write(&self, other: &Other) -> Object {
+        let mut object = other.clone();
+        object.insert("_type".into(), self.role.as_str().into());
+        object.insert("spec_version".into(), self.spec_version.as_str().into());
+        object.insert("version".into(), self.version.into());
+        object.insert("expires".into(), text(&self.expires));
+        object
+    }
+}
+
+fn text(value: &impl ToString) -> Value {
+    Value::String(value.to_string())
+}
+
+/// A JSON object of a map's values.
+pub(crate) fn write_map<K: ToString, V>(map: &Map<K, V>, write: impl Fn(&V) -> Value) -> Value {
+    let entries = map
+        .iter()
+        .map(|(key, value)| (key.to_string(), write(value)));
+    Value::Object(entries.collect())
+}
+
+/// Keys, each under its id.
+pub(crate) fn read_keys(object: Object) -> Result<Map<KeyId, PublicKey>, Fault> {
+    // Ids in hex are in the order of their text.
+    let mut keys = Vec::new();
+    for (id, key) in object {
+        keys.push((fields::parsed(&id)?, PublicKey::read(key)?));
+    }
+    Ok(Map::from_sorted(keys))
 }
 
 /// The keys of a role and how many of them must sign.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleKeys {
     /// Without repetition.
     pub keyids: Vec<KeyId>,
     /// At least 1.
     pub threshold: u64,
-    #[serde(flatten)]
     #[expect(missing_docs, reason = "see `Other`")]
     pub other: Other,
 }
 
 impl RoleKeys {
-    /// What they must be before signatures are counted. `subject` is the file that names them for `role`.
-    pub(crate) fn check(&self, role: &str, subject: &str) -> Result<(), VerifyError> {
-        let malformed = |reason: String| {
-            Err(VerifyError::Malformed {
-                subject: subject.to_owned(),
-                reason,
-            })
-        };
-        if self.threshold == 0 {
-            return malformed(format!(
-                "expected a threshold of at least 1 for `{role}`, got 0"
-            ));
+    /// Takes what is left of an object whose other fields were taken.
+    pub(crate) fn read(mut fields: Fields) -> Result<Self, Fault> {
+        let threshold = fields.number("threshold")?;
+        let mut keyids = Vec::new();
+        for id in fields.list("keyids")? {
+            keyids.push(fields::parsed(&fields::text(id)?)?);
         }
-        let mut ids = self.keyids.clone();
-        ids.sort_unstable();
-        ids.dedup();
-        if ids.len() != self.keyids.len() {
-            return malformed(format!("the role `{role}` lists a key id twice"));
+        Ok(Self {
+            keyids,
+            threshold,
+            other: fields.rest(),
+        })
+    }
+
+    pub(crate) fn write(&self) -> Object {
+        let mut object = self.other.clone();
+        let ids = self.keyids.iter().map(text).collect();
+        object.insert("keyids".into(), Value::Array(ids));
+        object.insert("threshold".into(), self.threshold.into());
+        object
+    }
+
+    /// What they must be before signatures are counted.
+    pub(crate) fn check(&self, role: &str) -> Result<(), Fault> {
+        if self.threshold == 0 {
+            return Err(Fault::new(format_args!(
+                "expected a threshold of at least 1 for `{role}`, got 0"
+            )));
+        }
+        if !are_distinct(self.keyids.iter().map(KeyId::as_bytes).collect()) {
+            return Err(Fault::new(format_args!(
+                "the role `{role}` lists a key id twice"
+            )));
         }
         Ok(())
     }
 }
 
 /// `N.root.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Root {
-    #[serde(flatten)]
     #[expect(missing_docs, reason = "see `Common`")]
     pub common: Common,
     /// Always true here.
     pub consistent_snapshot: bool,
     /// Every key by its id.
-    pub keys: BTreeMap<KeyId, PublicKey>,
+    pub keys: Map<KeyId, PublicKey>,
     /// The four top-level roles; others are refused by no one and used by no one.
-    pub roles: BTreeMap<String, RoleKeys>,
-    #[serde(flatten)]
+    pub roles: Map<String, RoleKeys>,
     #[expect(missing_docs, reason = "see `Other`")]
     pub other: Other,
+}
+
+impl Role for Root {
+    const KIND: RoleKind = RoleKind::Root;
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn read(value: Value) -> Result<Self, Fault> {
+        let mut fields = Fields::of(value)?;
+        let consistent_snapshot = fields.truth("consistent_snapshot")?;
+        let common = Common::read(&mut fields)?;
+        let keys = read_keys(fields.object("keys")?)?;
+        let roles = fields::map(fields.object("roles")?, |role| {
+            RoleKeys::read(Fields::of(role)?)
+        })?;
+        Ok(Self {
+            common,
+            consistent_snapshot,
+            keys,
+            roles,
+            other: fields.rest(),
+        })
+    }
+
+    fn to_value(&self) -> Value {
+        let mut object = self.common.write(&self.other);
+        object.insert(
+            "consistent_snapshot".into(),
+            Value::Bool(self.consistent_snapshot),
+        );
+        object.insert(
+            "keys".into(),
+            write_map(&self.keys, |key| key.value().clone()),
+        );
+        let roles = write_map(&self.roles, |role| Value::Object(role.write()));
+        object.insert("roles".into(), roles);
+        Value::Object(object)
+    }
 }
 
 /// What one metadata file says of another one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetaFile {
     /// The version that is current, at least 1.
-    #[serde(deserialize_with = "positive")]
     pub version: u64,
     /// In bytes.
-    #[serde(
-        default,
-        deserialize_with = "crate::json::present",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub length: Option<u64>,
     /// If present, at least one of a known algorithm.
-    #[serde(
-        default,
-        deserialize_with = "crate::json::present",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub hashes: Option<Hashes>,
-    #[serde(flatten)]
     #[expect(missing_docs, reason = "see `Other`")]
     pub other: Other,
 }
 
-fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    match u64::deserialize(deserializer)? {
-        0 => Err(serde::de::Error::custom(
-            "expected a version of at least 1, got 0",
-        )),
-        version => Ok(version),
+impl MetaFile {
+    /// What is said of `bytes`, which are version `version`.
+    pub fn of(version: u64, bytes: &[u8]) -> Self {
+        Self {
+            version,
+            length: Some(bytes.len() as u64),
+            hashes: Some(Hashes::sha256(Sha256Digest::of(bytes))),
+            other: Other::new(),
+        }
+    }
+
+    fn read(value: Value) -> Result<Self, Fault> {
+        let mut fields = Fields::of(value)?;
+        let version = fields.number("version")?;
+        if version == 0 {
+            return Err(Fault::new(format_args!(
+                "expected a version of at least 1, got 0"
+            )));
+        }
+        let length = match fields.optional("length") {
+            Some(length) => Some(fields::number(&length)?),
+            None => None,
+        };
+        let hashes = match fields.optional("hashes") {
+            Some(hashes) => Some(Hashes::read(hashes)?),
+            None => None,
+        };
+        Ok(Self {
+            version,
+            length,
+            hashes,
+            other: fields.rest(),
+        })
+    }
+
+    fn write(&self) -> Value {
+        let mut object = self.other.clone();
+        object.insert("version".into(), self.version.into());
+        if let Some(length) = self.length {
+            object.insert("length".into(), length.into());
+        }
+        if let Some(hashes) = &self.hashes {
+            object.insert("hashes".into(), hashes.write());
+        }
+        Value::Object(object)
     }
 }
 
 /// Digests by algorithm. Those of other algorithms are kept and not looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hashes {
     /// What a release manifest must have.
-    #[serde(
-        default,
-        deserialize_with = "crate::json::present",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub sha256: Option<Sha256Digest>,
     /// Beside SHA-256 or in its place.
-    #[serde(
-        default,
-        deserialize_with = "crate::json::present",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub sha512: Option<Sha512Digest>,
-    #[serde(flatten)]
     #[expect(missing_docs, reason = "see `Other`")]
     pub other: Other,
 }
@@ -234,124 +378,177 @@ impl Hashes {
     /// [`VerifyError::Digest`]; [`VerifyError::Malformed`] if no digest is of a known algorithm.
     pub fn check(&self, bytes: &[u8], subject: &str) -> Result<(), VerifyError> {
         if self.sha256.is_none() && self.sha512.is_none() {
-            return Err(VerifyError::Malformed {
-                subject: subject.to_owned(),
-                reason: "expected a digest by SHA-256 or SHA-512".into(),
-            });
+            return Err(malformed(
+                subject,
+                format_args!("expected a digest by SHA-256 or SHA-512"),
+            ));
         }
-        if let Some(sha256) = self.sha256 {
-            Expected {
-                subject: subject.to_owned(),
-                length: None,
-                sha256,
-            }
-            .check_bytes(bytes)?;
+        if let Some(expected) = self.sha256 {
+            check_digest(subject, expected, Sha256Digest::of(bytes))?;
         }
         if let Some(expected) = self.sha512 {
-            let got = Sha512Digest::of(bytes);
-            if got != expected {
-                return Err(VerifyError::Digest {
-                    subject: subject.to_owned(),
-                    expected: expected.into(),
-                    got: got.into(),
-                });
-            }
+            check_digest(subject, expected, Sha512Digest::of(bytes))?;
         }
         Ok(())
     }
-}
 
-impl MetaFile {
-    /// What is said of `bytes`, which are version `version`.
-    pub fn of(version: u64, bytes: &[u8]) -> Self {
-        Self {
-            version,
-            length: Some(bytes.len() as u64),
-            hashes: Some(Hashes::sha256(Sha256Digest::of(bytes))),
-            other: Other::new(),
+    fn read(value: Value) -> Result<Self, Fault> {
+        let mut fields = Fields::of(value)?;
+        let sha256 = match fields.optional("sha256") {
+            Some(digest) => Some(fields::parsed(&fields::text(digest)?)?),
+            None => None,
+        };
+        let sha512 = match fields.optional("sha512") {
+            Some(digest) => Some(fields::parsed(&fields::text(digest)?)?),
+            None => None,
+        };
+        Ok(Self {
+            sha256,
+            sha512,
+            other: fields.rest(),
+        })
+    }
+
+    fn write(&self) -> Value {
+        let mut object = self.other.clone();
+        if let Some(sha256) = &self.sha256 {
+            object.insert("sha256".into(), text(sha256));
         }
+        if let Some(sha512) = &self.sha512 {
+            object.insert("sha512".into(), text(sha512));
+        }
+        Value::Object(object)
     }
 }
 
 /// `timestamp.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timestamp {
-    #[serde(flatten)]
     #[expect(missing_docs, reason = "see `Common`")]
     pub common: Common,
     /// Has `snapshot.json`.
-    pub meta: BTreeMap<String, MetaFile>,
-    #[serde(flatten)]
+    pub meta: Map<String, MetaFile>,
     #[expect(missing_docs, reason = "see `Other`")]
     pub other: Other,
 }
 
 /// `N.snapshot.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    #[serde(flatten)]
     #[expect(missing_docs, reason = "see `Common`")]
     pub common: Common,
     /// Has `targets.json`.
-    pub meta: BTreeMap<String, MetaFile>,
-    #[serde(flatten)]
+    pub meta: Map<String, MetaFile>,
     #[expect(missing_docs, reason = "see `Other`")]
     pub other: Other,
+}
+
+/// Both have the same fields.
+macro_rules! names_files {
+    ($($name:ident),*) => {$(
+        impl Role for $name {
+            const KIND: RoleKind = RoleKind::$name;
+
+            fn common(&self) -> &Common {
+                &self.common
+            }
+
+            fn read(value: Value) -> Result<Self, Fault> {
+                let (common, meta, other) = read_meta(value)?;
+                Ok(Self { common, meta, other })
+            }
+
+            fn to_value(&self) -> Value {
+                let mut object = self.common.write(&self.other);
+                object.insert("meta".into(), write_map(&self.meta, MetaFile::write));
+                Value::Object(object)
+            }
+        }
+    )*};
+}
+names_files!(Timestamp, Snapshot);
+
+fn read_meta(value: Value) -> Result<(Common, Map<String, MetaFile>, Other), Fault> {
+    let mut fields = Fields::of(value)?;
+    let common = Common::read(&mut fields)?;
+    let meta = fields::map(fields.object("meta")?, MetaFile::read)?;
+    Ok((common, meta, fields.rest()))
 }
 
 /// `N.targets.json`, and the file of a delegated role.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Targets {
-    #[serde(flatten)]
     #[expect(missing_docs, reason = "see `Common`")]
     pub common: Common,
     /// By target path, for a release `NAME/VERSION/release.json`.
-    pub targets: BTreeMap<String, TargetFile>,
+    pub targets: Map<String, TargetFile>,
     /// Which other roles may name targets.
-    #[serde(
-        default,
-        deserialize_with = "crate::json::present",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub delegations: Option<Delegations>,
-    #[serde(flatten)]
     #[expect(missing_docs, reason = "see `Other`")]
     pub other: Other,
 }
 
+impl Role for Targets {
+    const KIND: RoleKind = RoleKind::Targets;
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn read(value: Value) -> Result<Self, Fault> {
+        let mut fields = Fields::of(value)?;
+        let common = Common::read(&mut fields)?;
+        let targets = fields::map(fields.object("targets")?, TargetFile::read)?;
+        let delegations = match fields.optional("delegations") {
+            Some(delegations) => Some(Delegations::read(delegations)?),
+            None => None,
+        };
+        Ok(Self {
+            common,
+            targets,
+            delegations,
+            other: fields.rest(),
+        })
+    }
+
+    fn to_value(&self) -> Value {
+        let mut object = self.common.write(&self.other);
+        let targets = write_map(&self.targets, TargetFile::write);
+        object.insert("targets".into(), targets);
+        if let Some(delegations) = &self.delegations {
+            object.insert("delegations".into(), delegations.write());
+        }
+        Value::Object(object)
+    }
+}
+
 /// What the targets metadata says of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetFile {
     /// In bytes.
     pub length: u64,
     /// At least one of a known algorithm, or it cannot be had.
     pub hashes: Hashes,
     /// Where channels are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom: Option<Custom>,
-    #[serde(flatten)]
     #[expect(missing_docs, reason = "see `Other`")]
     pub other: Other,
 }
 
 /// The `custom` field of a target.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Custom {
     /// Present for a release.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webimport: Option<CustomRelease>,
-    #[serde(flatten)]
     #[expect(missing_docs, reason = "see `Other`")]
     pub other: Other,
 }
 
 /// What is said of a release beside its length and digest.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CustomRelease {
     /// The channels that name this release now.
-    #[serde(default)]
     pub channels: Vec<Channel>,
-    #[serde(flatten)]
     #[expect(missing_docs, reason = "see `Other`")]
     pub other: Other,
 }
@@ -364,7 +561,82 @@ impl TargetFile {
             .and_then(|custom| custom.webimport.as_ref())
             .map_or(&[], |it| &it.channels)
     }
+
+    fn read(value: Value) -> Result<Self, Fault> {
+        let mut fields = Fields::of(value)?;
+        Ok(Self {
+            length: fields.number("length")?,
+            hashes: Hashes::read(fields.required("hashes")?)?,
+            // Here alone, `null` is as good as nothing: the specification leaves the field to applications.
+            custom: match fields.optional("custom") {
+                Some(Value::Null) | None => None,
+                Some(custom) => Some(Custom::read(custom)?),
+            },
+            other: fields.rest(),
+        })
+    }
+
+    fn write(&self) -> Value {
+        let mut object = self.other.clone();
+        object.insert("length".into(), self.length.into());
+        object.insert("hashes".into(), self.hashes.write());
+        if let Some(custom) = &self.custom {
+            object.insert("custom".into(), custom.write());
+        }
+        Value::Object(object)
+    }
 }
+
+impl Custom {
+    fn read(value: Value) -> Result<Self, Fault> {
+        let mut fields = Fields::of(value)?;
+        Ok(Self {
+            webimport: match fields.optional("webimport") {
+                Some(Value::Null) | None => None,
+                Some(release) => Some(CustomRelease::read(release)?),
+            },
+            other: fields.rest(),
+        })
+    }
+
+    fn write(&self) -> Value {
+        let mut object = self.other.clone();
+        if let Some(release) = &self.webimport {
+            let mut inner = release.other.clone();
+            let channels = release.channels.iter().map(text).collect();
+            inner.insert("channels".into(), Value::Array(channels));
+            object.insert("webimport".into(), Value::Object(inner));
+        }
+        Value::Object(object)
+    }
+}
+
+impl CustomRelease {
+    fn read(value: Value) -> Result<Self, Fault> {
+        let mut fields = Fields::of(value)?;
+        let mut channels = Vec::new();
+        if let Some(listed) = fields.optional("channels") {
+            for channel in fields::texts(listed)? {
+                channels.push(fields::parsed(&channel)?);
+            }
+        }
+        Ok(Self {
+            channels,
+            other: fields.rest(),
+        })
+    }
+}
+
+macro_rules! serialize_as_value {
+    ($($name:ident),*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.to_value().serialize(serializer)
+            }
+        }
+    )*};
+}
+serialize_as_value!(Root, Timestamp, Snapshot, Targets);
 
 /// `NAME/VERSION/release.json`.
 pub fn release_target(name: &ReleaseName, version: &Version) -> String {
@@ -380,19 +652,6 @@ pub fn parse_release_target(path: &str) -> Option<(ReleaseName, Version)> {
     }
     Some((name.parse().ok()?, version.parse().ok()?))
 }
-
-macro_rules! role {
-    ($($name:ident),*) => {$(
-        impl Role for $name {
-            const KIND: RoleKind = RoleKind::$name;
-
-            fn common(&self) -> &Common {
-                &self.common
-            }
-        }
-    )*};
-}
-role!(Root, Timestamp, Snapshot, Targets);
 
 /// A metadata file whose structure is checked and whose signatures are not.
 #[derive(Debug, Clone)]
@@ -413,73 +672,53 @@ impl<T: Role> Envelope<T> {
     /// [`VerifyError::Malformed`] for bad JSON, a missing field, another role's file, an unknown specification
     /// version, version 0, or a key id that signs twice.
     pub fn parse(bytes: &[u8], subject: &str) -> Result<Self, VerifyError> {
-        #[derive(Deserialize)]
-        struct Wire {
-            signatures: Vec<WireSignature>,
-            signed: Value,
-        }
-        #[derive(Deserialize)]
-        struct WireSignature {
-            keyid: String,
-            sig: String,
-        }
+        Self::read(bytes).map_err(|fault| fault.of(subject))
+    }
 
-        let malformed = |reason: String| VerifyError::Malformed {
-            subject: subject.to_owned(),
-            reason,
-        };
-        let value = json::parse(bytes, subject)?;
-        json::check_objects(&value, &["signatures"], subject)?;
-        let wire: Wire = json::typed(value, subject)?;
-        let canonical = json::canonical(&wire.signed);
-        if wire.signatures.len() > MAX_SIGNATURES {
-            return Err(malformed(format!(
-                "expected at most {MAX_SIGNATURES} signatures, got {}",
-                wire.signatures.len()
-            )));
-        }
-        let mut signatures: Vec<(KeyId, String)> = Vec::with_capacity(wire.signatures.len());
-        for WireSignature { keyid, sig } in wire.signatures {
-            let Ok(keyid) = keyid.parse::<KeyId>() else {
-                continue;
-            };
-            if signatures.iter().any(|(other, _)| *other == keyid) {
-                return Err(malformed(format!("the key `{keyid}` signs twice")));
-            }
-            signatures.push((keyid, sig));
-        }
-        let found = wire
-            .signed
-            .get("_type")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned();
-        if found != T::KIND.as_str() {
-            return Err(malformed(format!(
-                "expected the role `{}`, got `{found}`",
-                T::KIND.as_str()
-            )));
-        }
-        let signed: T = json::typed(wire.signed, subject)?;
-        let common = signed.common();
-        if !is_known(&common.spec_version) {
-            return Err(malformed(format!(
-                "expected spec_version 1.0.x, got `{}`",
-                common.spec_version
-            )));
-        }
-        if !(1..=MAX_VERSION).contains(&common.version) {
-            return Err(malformed(format!(
-                "expected a version from 1 to {MAX_VERSION}, got {}",
-                common.version
-            )));
-        }
+    fn read(bytes: &[u8]) -> Result<Self, Fault> {
+        let (signed, signatures) = open(bytes, T::KIND)?;
+        let canonical = json::canonical(&signed);
+        let signed = T::read(signed)?;
+        signed.common().check()?;
         Ok(Self {
             signed,
             signatures,
             canonical,
         })
     }
+}
+
+/// What is in a file of that role: what is signed, and the signatures.
+fn open(bytes: &[u8], kind: RoleKind) -> Result<(Value, Vec<(KeyId, String)>), Fault> {
+    let mut fields = Fields::of(json::read(bytes)?)?;
+    let signed = fields.required("signed")?;
+    let role = signed.get("_type").and_then(Value::as_str);
+    let (role, expected) = (role.unwrap_or_default(), kind.as_str());
+    if role != expected {
+        return Err(Fault::new(format_args!(
+            "expected the role `{expected}`, got `{role}`"
+        )));
+    }
+    let entries = fields.list("signatures")?;
+    if entries.len() > MAX_SIGNATURES {
+        return Err(Fault::new(format_args!(
+            "expected at most {MAX_SIGNATURES} signatures, got {}",
+            entries.len()
+        )));
+    }
+    let mut signatures: Vec<(KeyId, String)> = Vec::new();
+    for entry in entries {
+        let mut entry = Fields::of(entry)?;
+        let (keyid, signature) = (entry.text("keyid")?, entry.text("sig")?);
+        let Ok(keyid) = keyid.parse::<KeyId>() else {
+            continue;
+        };
+        if signatures.iter().any(|(other, _)| *other == keyid) {
+            return Err(Fault::new(format_args!("the key `{keyid}` signs twice")));
+        }
+        signatures.push((keyid, signature));
+    }
+    Ok((signed, signatures))
 }
 
 /// `1.0` and `1.0.x`, with a number for x: whatever else begins like that is another version's or no version.
@@ -509,14 +748,15 @@ mod tests {
 
     #[test]
     fn fields_that_are_there_have_values_that_can_be() {
-        let read = |meta: &str| serde_json::from_str::<MetaFile>(meta);
+        let value = |text: &str| json::parse(text.as_bytes(), "test").unwrap();
+        let read = |meta: &str| MetaFile::read(value(meta));
         assert!(read(r#"{"version": 1}"#).is_ok());
         assert!(read(r#"{"version": 1, "length": 5, "hashes": {}, "x": null}"#).is_ok());
         assert!(read(r#"{"version": 0}"#).is_err());
         assert!(read(r#"{"version": 1, "length": null}"#).is_err());
         assert!(read(r#"{"version": 1, "hashes": null}"#).is_err());
         assert!(read(r#"{"version": 1, "hashes": {"sha256": null}}"#).is_err());
-        let read = |delegations: &str| serde_json::from_str::<Delegations>(delegations);
+        let read = |delegations: &str| Delegations::read(value(delegations));
         assert!(read(r#"{"keys": {}, "roles": []}"#).is_ok());
         assert!(read(r#"{"keys": {}, "roles": [], "succinct_roles": null}"#).is_err());
     }

@@ -3,8 +3,11 @@
 //! A path is checked before it is used anywhere, against reaching outside the mount and against two files
 //! that one reader takes for one and another for two (case or Unicode form).
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
+use alloc::format;
+use alloc::string::String;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
@@ -73,7 +76,7 @@ pub fn check(path: &str) -> Result<(), VerifyError> {
 #[derive(Debug, Default)]
 pub struct PathSet {
     /// Folded prefix to its exact spelling and whether it is a file.
-    seen: HashMap<String, (String, Kind)>,
+    seen: BTreeMap<String, (String, Kind)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +147,8 @@ fn fold(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
 
     fn set(paths: &[&str]) -> Result<(), VerifyError> {

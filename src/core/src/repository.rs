@@ -5,15 +5,21 @@
 //! over roles that are verified already. A role is verified anew on each way that leads to it: what one delegator
 //! vouches for says nothing of what another one does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use crate::delegations::{Delegations, Referral};
-use crate::digest::{Expected, Sha256Digest};
-use crate::error::{Error, ResolveError, VerifyError};
+use crate::digest::{Expected, Sha256Digest, to_hex};
+use crate::error::{Error, ResolveError, VerifyError, malformed, words};
 use crate::keys::KeyId;
 use crate::limits::Limits;
+use crate::map::Map;
 use crate::metadata::{
-    RoleKind, TargetFile, Targets, encode_role, parse_release_target, release_target,
+    RoleKind, TargetFile, Targets, encode_role, parse_release_target, release_target, versioned,
 };
 use crate::names::{Channel, ReleaseName, Selector, Version};
 use crate::time::UnixTime;
@@ -71,12 +77,8 @@ impl Located {
     /// [`VerifyError::Malformed`] if no digest is of a known algorithm; [`VerifyError::Path`] for a path that
     /// could lead out of `targets/`.
     pub fn consistent_path(&self) -> Result<String, VerifyError> {
-        if self.path.contains('\\')
-            || self
-                .path
-                .split('/')
-                .any(|part| ["", ".", ".."].contains(&part))
-        {
+        let is_name = |part: &str| !["", ".", ".."].contains(&part);
+        if self.path.bytes().any(|byte| byte == b'\\') || !self.path.split('/').all(is_name) {
             return Err(VerifyError::Path {
                 path: self.path.clone(),
                 reason: "expected names between single slashes".into(),
@@ -85,17 +87,21 @@ impl Located {
         let hashes = &self.file.hashes;
         let digest = hashes
             .sha256
-            .map(|digest| digest.to_string())
-            .or_else(|| hashes.sha512.map(|digest| digest.to_string()))
-            .ok_or_else(|| VerifyError::Malformed {
-                subject: self.path.clone(),
-                reason: "expected a digest by SHA-256 or SHA-512".into(),
+            .map(|digest| to_hex(digest.as_bytes()))
+            .or_else(|| hashes.sha512.map(|digest| to_hex(digest.as_bytes())))
+            .ok_or_else(|| {
+                malformed(
+                    &self.path,
+                    format_args!("expected a digest by SHA-256 or SHA-512"),
+                )
             })?;
-        let (folder, name) = match self.path.rfind('/') {
-            Some(slash) => self.path.split_at(slash + 1),
-            None => ("", self.path.as_str()),
-        };
-        Ok(format!("{folder}{digest}.{name}"))
+        let slash = self.path.bytes().rposition(|byte| byte == b'/');
+        let name_at = slash.map_or(0, |slash| slash + 1);
+        let (folder, name) = self
+            .path
+            .split_at_checked(name_at)
+            .unwrap_or(("", &self.path));
+        Ok([folder, &digest, ".", name].concat())
     }
 
     /// Compares bytes as received with what is said of them.
@@ -157,12 +163,12 @@ pub struct Repository {
     trusted: TrustedMetadata,
     /// Until when the four top-level roles are all valid.
     expires: UnixTime,
-    roles: BTreeMap<Trail, Signed<Targets>>,
+    roles: Map<Trail, Signed<Targets>>,
     /// What was asked for last.
     wanted: Option<Trail>,
     kept: CachedMetadata,
     /// Where roles are looked for before they are fetched, if that is not what is to be kept.
-    source: Option<BTreeMap<String, Vec<u8>>>,
+    source: Option<Map<String, Vec<u8>>>,
     stored: CachedMetadata,
 }
 
@@ -172,17 +178,18 @@ impl Repository {
         label: &str,
         pin: Sha256Digest,
         limits: &Limits,
-        trusted: TrustedMetadata,
+        mut trusted: TrustedMetadata,
         kept: CachedMetadata,
         stored: CachedMetadata,
     ) -> Result<Self, Error> {
-        let (targets, expires) = trusted.chain()?;
+        let expires = trusted.chain()?;
+        let targets = trusted.take_targets()?;
         let mut repository = Self {
             label: label.to_owned(),
             pin,
             limits: limits.clone(),
             expires,
-            roles: BTreeMap::from([(top(), targets.clone())]),
+            roles: Map::from([(top(), targets)]),
             trusted,
             wanted: None,
             kept,
@@ -194,7 +201,7 @@ impl Repository {
     }
 
     /// Takes roles from a chain that is not the one to be kept.
-    pub(crate) fn read_from(&mut self, targets: BTreeMap<String, Vec<u8>>) {
+    pub(crate) fn read_from(&mut self, targets: Map<String, Vec<u8>>) {
         self.source = Some(targets);
     }
 
@@ -316,9 +323,11 @@ impl Repository {
     /// # Errors
     /// The rule that it breaks. What was verified before stays.
     pub fn supply(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
-        let trail = self.wanted.take().ok_or_else(|| VerifyError::Malformed {
-            subject: "metadata".into(),
-            reason: "a step is out of order: no role was asked for".into(),
+        let trail = self.wanted.take().ok_or_else(|| {
+            malformed(
+                "metadata",
+                format_args!("a step is out of order: no role was asked for"),
+            )
         })?;
         let verified = self.verify(&trail, &bytes)?;
         self.keep(role_at(&trail), bytes)?;
@@ -334,14 +343,15 @@ impl Repository {
         asked: impl Fn(&Delegations) -> Vec<Referral>,
         answer: impl Fn(&str, &Signed<Targets>, UnixTime) -> Option<T>,
     ) -> Result<Lookup<Option<T>>, Error> {
-        let mut visited = BTreeSet::new();
+        let mut visited: Vec<String> = Vec::new();
         let mut stack = vec![(top(), self.expires)];
         while let Some((trail, expires)) = stack.pop() {
             let role = role_at(&trail);
             // So that cycles end (TUF 5.6.7.1).
-            if !visited.insert(role.to_owned()) {
+            if visited.iter().any(|other| other == role) {
                 continue;
             }
+            visited.push(role.to_owned());
             if visited.len() > self.limits.delegated_roles + 1 {
                 return Err(VerifyError::TooLarge {
                     subject: "delegated roles".into(),
@@ -389,7 +399,7 @@ impl Repository {
         let role = role_at(trail);
         let meta = self.trusted.delegated_meta(role)?;
         let fetch = MetadataFetch {
-            path: format!("metadata/{}.{}.json", meta.version, encode_role(role)),
+            path: ["metadata/", &versioned(meta.version, &encode_role(role))].concat(),
             limit: meta.length.unwrap_or(u64::MAX).min(self.limits.targets),
             absence: Absence::Refused,
         };
@@ -407,7 +417,7 @@ impl Repository {
         }
         if offline {
             return Err(ResolveError::Offline {
-                subject: format!("the role `{role}` of {}", self.label),
+                subject: words(format_args!("the role `{role}` of {}", self.label)),
             }
             .into());
         }
@@ -417,12 +427,12 @@ impl Repository {
     /// Keeps a delegated role's file, and others only as long as there is room.
     fn keep(&mut self, role: &str, bytes: Vec<u8>) -> Result<(), Error> {
         let limit = self.limits.delegated_bytes;
-        let used: BTreeSet<&str> = self.roles.keys().map(|trail| role_at(trail)).collect();
+        let is_used = |role: &str| self.roles.keys().any(|trail| role_at(trail) == role);
         let (mut of_used, mut of_all) = (bytes.len() as u64, bytes.len() as u64);
         for (other, bytes) in &self.kept.targets {
             if other != RoleKind::Targets.as_str() && other != role {
                 of_all += bytes.len() as u64;
-                if used.contains(other.as_str()) {
+                if is_used(other) {
                     of_used += bytes.len() as u64;
                 }
             }
@@ -435,9 +445,7 @@ impl Repository {
             .into());
         }
         if of_all > limit {
-            self.kept
-                .targets
-                .retain(|role, _| used.contains(role.as_str()));
+            self.kept.targets.retain(|role, _| is_used(role));
         }
         self.kept.targets.insert(role.to_owned(), bytes);
         Ok(())
@@ -449,10 +457,7 @@ impl Repository {
             .split_last()
             .and_then(|(_, delegator)| self.roles.get(delegator))
             .and_then(|signed| signed.role.delegations.as_ref())
-            .ok_or_else(|| VerifyError::Malformed {
-                subject: role.to_owned(),
-                reason: "nobody delegates to this role".into(),
-            })?;
+            .ok_or_else(|| malformed(role, format_args!("nobody delegates to this role")))?;
         self.trusted.delegated(role, delegations, bytes)
     }
 
@@ -463,7 +468,7 @@ impl Repository {
         name: &ReleaseName,
         says: impl Fn(&TargetFile) -> bool,
     ) -> Result<Lookup<Option<(Version, Located)>>, Error> {
-        let mut passed: BTreeSet<String> = BTreeSet::new();
+        let mut passed: Vec<String> = Vec::new();
         loop {
             let candidates = self.search(
                 |delegations| {
@@ -475,7 +480,7 @@ impl Repository {
                     referrals
                 },
                 |role, signed, _| {
-                    if passed.contains(role) {
+                    if passed.iter().any(|other| other == role) {
                         return None;
                     }
                     let versions: Vec<Version> = releases(&signed.role)
@@ -509,10 +514,10 @@ impl Repository {
                 }
             }
             match confirmed.len() {
-                0 => passed.insert(role),
+                0 => passed.push(role),
                 1 => return Ok(Lookup::Found(confirmed.pop())),
                 _ => return Ok(Lookup::Found(None)),
-            };
+            }
         }
     }
 
@@ -583,10 +588,10 @@ fn release_of(
     located: Located,
 ) -> Result<LocatedRelease, VerifyError> {
     let Some(sha256) = located.file.hashes.sha256 else {
-        return Err(VerifyError::Malformed {
-            subject: located.path,
-            reason: "expected a SHA-256 digest".into(),
-        });
+        return Err(malformed(
+            &located.path,
+            format_args!("expected a SHA-256 digest"),
+        ));
     };
     let release = ReleaseTarget {
         path: format!("targets/{name}/{version}/{sha256}.release.json"),

@@ -3,6 +3,10 @@
 //! Pure: the call's options and the configuration layers in, a [`Resolution`] out. No pin is ever dropped: a
 //! nearer version with a farther `sha256` ends in a refusal, not in an unpinned load.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
 use serde::Deserialize;
 
 use crate::config::{Config, ReleaseConfig, parse_root_pin, parse_sha256};
@@ -147,7 +151,9 @@ impl Resolution {
         let mirrors = known
             .and_then(|entry| entry.mirrors.clone())
             .unwrap_or_default();
-        let bases = std::iter::once(repository.clone()).chain(mirrors).collect();
+        let bases = core::iter::once(repository.clone())
+            .chain(mirrors)
+            .collect();
         // A pin says more than the channel that stands beside it. A channel that the call names is another
         // matter: it has to be the pinned release, or the call is refused.
         let pinned_selector = pinned_selector
@@ -237,7 +243,7 @@ pub fn python_matches(specifier: &str, python: &str) -> Option<bool> {
                 .map(|index| part(&python, index).cmp(&part(&version, index)))
                 .find(|order| order.is_ne())
         };
-        let order = || order().unwrap_or(std::cmp::Ordering::Equal);
+        let order = || order().unwrap_or(core::cmp::Ordering::Equal);
         all &= match (operator, wildcard) {
             ("==", true) => starts(),
             ("!=", true) => !starts(),

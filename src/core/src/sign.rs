@@ -4,15 +4,19 @@
 //! Ed25519 (RFC 8032), and ECDSA on P-256 with SHA-256, deterministic (RFC 6979), signatures in DER. A signature
 //! is verified before it is used, wherever it comes from.
 
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
 use ed25519_dalek::Signer as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
-use p256::pkcs8::DecodePublicKey;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use p256::pkcs8::{DecodePublicKey as _, EncodePublicKey as _};
+use serde::Serialize;
 
 use crate::digest::to_hex;
-use crate::json;
+use crate::error::{Fault, VerifyError};
+use crate::fields::Fields;
+use crate::json::{self, Value};
 use crate::keys::{KeyId, PublicKey};
 
 /// How a new key signs.
@@ -44,6 +48,9 @@ pub enum SignError {
     /// The role has no JSON form.
     #[error("cannot write metadata: {0}")]
     Json(#[from] serde_json::Error),
+    /// The file is not one that readers would take.
+    #[error("cannot read metadata: {0}")]
+    Read(#[from] VerifyError),
     /// Whoever keeps the key gave no signature.
     #[error("{0}")]
     Signer(String),
@@ -170,7 +177,7 @@ impl SigningKey {
     fn p256(key: &p256::SecretKey) -> Result<Self, KeySyntax> {
         let key = p256::ecdsa::SigningKey::from(key);
         Ok(Self {
-            public: PublicKey::from_p256(key.verifying_key()).map_err(|_| KeySyntax)?,
+            public: p256_public(key.verifying_key())?,
             secret: Secret::EcdsaP256(key),
         })
     }
@@ -202,9 +209,15 @@ pub fn public_key_from_pem(pem: &str) -> Result<PublicKey, KeySyntax> {
         return Ok(PublicKey::from_verifying_key(key));
     }
     p256::ecdsa::VerifyingKey::from_public_key_pem(pem)
-        .ok()
-        .and_then(|key| PublicKey::from_p256(&key).ok())
-        .ok_or(KeySyntax)
+        .map_err(|_| KeySyntax)
+        .and_then(|key| p256_public(&key))
+}
+
+fn p256_public(key: &p256::ecdsa::VerifyingKey) -> Result<PublicKey, KeySyntax> {
+    let pem = key
+        .to_public_key_pem(LineEnding::LF)
+        .map_err(|_| KeySyntax)?;
+    Ok(PublicKey::from_p256(key, pem))
 }
 
 /// A metadata file while signatures are added to it.
@@ -221,7 +234,8 @@ impl Signing {
     /// # Errors
     /// [`SignError::Json`].
     pub fn new<T: Serialize>(signed: &T) -> Result<Self, SignError> {
-        let signed = serde_json::to_value(signed)?;
+        // The one parser, so that nothing is signed which no reader takes.
+        let signed = json::parse(&serde_json::to_vec(signed)?, "role")?;
         Ok(Self {
             message: json::canonical(&signed),
             signed,
@@ -234,25 +248,21 @@ impl Signing {
     /// # Errors
     /// [`SignError::Json`].
     pub fn open(bytes: &[u8]) -> Result<Self, SignError> {
-        #[derive(Deserialize)]
-        struct Wire {
-            signatures: Vec<WireSignature>,
-            signed: Value,
+        Ok(Self::read(bytes).map_err(|fault| fault.of("metadata"))?)
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, Fault> {
+        let mut fields = Fields::of(json::read(bytes)?)?;
+        let signed = fields.required("signed")?;
+        let mut signatures = Vec::new();
+        for entry in fields.list("signatures")? {
+            let mut entry = Fields::of(entry)?;
+            signatures.push((entry.parsed("keyid")?, entry.text("sig")?));
         }
-        #[derive(Deserialize)]
-        struct WireSignature {
-            keyid: KeyId,
-            sig: String,
-        }
-        let wire: Wire = serde_json::from_slice(bytes)?;
         Ok(Self {
-            message: json::canonical(&wire.signed),
-            signed: wire.signed,
-            signatures: wire
-                .signatures
-                .into_iter()
-                .map(|it| (it.keyid, it.sig))
-                .collect(),
+            message: json::canonical(&signed),
+            signed,
+            signatures,
         })
     }
 
@@ -293,14 +303,23 @@ impl Signing {
     /// # Errors
     /// [`SignError::Json`].
     pub fn to_bytes(&self) -> Result<Vec<u8>, SignError> {
-        let signatures: Vec<Value> = self
-            .signatures
-            .iter()
-            .map(|(keyid, sig)| json!({"keyid": keyid, "sig": sig}))
-            .collect();
-        Ok(serde_json::to_vec(
-            &json!({"signatures": signatures, "signed": self.signed}),
-        )?)
+        #[derive(Serialize)]
+        struct Wire<'a> {
+            signatures: Vec<WireSignature<'a>>,
+            signed: &'a Value,
+        }
+        #[derive(Serialize)]
+        struct WireSignature<'a> {
+            keyid: &'a KeyId,
+            sig: &'a str,
+        }
+        let signatures = self.signatures.iter();
+        Ok(serde_json::to_vec(&Wire {
+            signatures: signatures
+                .map(|(keyid, sig)| WireSignature { keyid, sig })
+                .collect(),
+            signed: &self.signed,
+        })?)
     }
 }
 
@@ -318,6 +337,8 @@ pub fn sign_role<T: Serialize, S: Signer>(signed: &T, signers: &[S]) -> Result<V
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const ALGORITHMS: [Algorithm; 2] = [Algorithm::Ed25519, Algorithm::EcdsaP256];
@@ -396,7 +417,7 @@ mod tests {
         signing.sign(&keys[0]).unwrap();
         let [one, two] = keys.map(|key| key.public().id());
         assert_eq!(signing.keyids().collect::<Vec<_>>(), [two, one]);
-        let file: Value = serde_json::from_slice(&signing.to_bytes().unwrap()).unwrap();
+        let file: serde_json::Value = serde_json::from_slice(&signing.to_bytes().unwrap()).unwrap();
         assert_eq!(file["signed"], role);
         assert_eq!(file["signatures"].as_array().unwrap().len(), 2);
         assert!(Signing::open(b"{}").is_err());

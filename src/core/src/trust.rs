@@ -4,15 +4,19 @@
 //! received and either replaces the trusted role or changes nothing. Expiry is judged against one reference
 //! time, given at the start. Delegated roles are followed in [`crate::repository`].
 
-use std::collections::BTreeMap;
-use std::ops::Deref;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Deref;
 
 use crate::delegations::{Delegations, check_keys};
 use crate::digest::Sha256Digest;
-use crate::error::{Error, TrustError, VerifyError};
+use crate::error::{Error, Fault, TrustError, VerifyError, malformed};
 use crate::keys::{ForeignScheme, KeyId, PublicKey};
+use crate::map::Map;
 use crate::metadata::{
-    Envelope, MetaFile, Role, RoleKeys, RoleKind, Root, Snapshot, Targets, Timestamp,
+    Common, Envelope, MetaFile, Role, RoleKeys, RoleKind, Root, Snapshot, Targets, Timestamp,
+    versioned,
 };
 use crate::time::UnixTime;
 
@@ -55,6 +59,15 @@ pub enum Update {
     New,
     /// It has the same version, so the one before stays (TUF 5.4.3.1).
     Same,
+}
+
+/// What a new root did to the keys that sign the timestamp and the snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnlineKeys {
+    /// All that signed before still do.
+    Kept,
+    /// One was taken away. It may have signed version numbers that nobody should be held to (TUF 5.3.11).
+    TakenAway,
 }
 
 /// How metadata is judged.
@@ -119,10 +132,10 @@ impl TrustedMetadata {
         }
         let subject = "1.root.json";
         let envelope = Envelope::<Root>::parse(bytes, subject)?;
-        check_root(&envelope.signed, subject)?;
-        check_signatures(
-            &envelope,
-            root_authority(&envelope.signed, RoleKind::Root)?,
+        check_root(&envelope.signed).map_err(|fault| fault.of(subject))?;
+        root_authority(&envelope.signed, RoleKind::Root)?.check(
+            &envelope.signatures,
+            &envelope.canonical,
             policy.foreign,
             subject,
         )?;
@@ -150,15 +163,20 @@ impl TrustedMetadata {
     /// # Errors
     /// [`VerifyError::Threshold`] unless both the trusted and the new root's keys sign it;
     /// [`VerifyError::Rollback`] or [`VerifyError::MixAndMatch`] unless its version is the next one.
-    pub fn update_root(&mut self, bytes: &[u8]) -> Result<(), VerifyError> {
+    pub fn update_root(&mut self, bytes: &[u8]) -> Result<OnlineKeys, VerifyError> {
         let expected = self.root_version() + 1;
-        let subject = format!("{expected}.root.json");
+        let subject = versioned(expected, "root");
         let envelope = Envelope::<Root>::parse(bytes, &subject)?;
-        check_root(&envelope.signed, &subject)?;
+        check_root(&envelope.signed).map_err(|fault| fault.of(&subject))?;
         // TUF 5.3.4, arbitrary software: by the old keys, and by the new ones.
         self.check_signatures(&envelope, &subject)?;
         let own = root_authority(&envelope.signed, RoleKind::Root)?;
-        check_signatures(&envelope, own, self.policy.foreign, &subject)?;
+        own.check(
+            &envelope.signatures,
+            &envelope.canonical,
+            self.policy.foreign,
+            &subject,
+        )?;
         // TUF 5.3.5, rollback: exactly the next version.
         let got = envelope.signed.common.version;
         if got < expected {
@@ -175,8 +193,9 @@ impl TrustedMetadata {
                 got,
             });
         }
+        let keys = online_keys(&self.root, &envelope.signed);
         self.root = envelope.signed;
-        Ok(())
+        Ok(keys)
     }
 
     /// No newer root exists: the trusted one must be valid now (TUF 5.3.10, freeze).
@@ -184,8 +203,8 @@ impl TrustedMetadata {
     /// # Errors
     /// [`VerifyError::Expired`].
     pub fn finish_root(&self) -> Result<(), VerifyError> {
-        let subject = format!("{}.root.json", self.root_version());
-        self.check_expiry(&self.root, &subject)
+        let subject = versioned(self.root_version(), "root");
+        self.check_expiry(&self.root.common, &subject)
     }
 
     /// A timestamp from the cache, as the reference for rollback (TUF 5.4.3). One that the current root's keys
@@ -223,12 +242,12 @@ impl TrustedMetadata {
             // TUF 5.4.3.2, rollback of the snapshot.
             rollback("snapshot.json", snapshot_meta(old)?.version, new_snapshot)?;
             if old.common.version == new.common.version {
-                self.check_expiry(old, subject)?;
+                self.check_expiry(&old.common, subject)?;
                 return Ok(Update::Same);
             }
         }
         // TUF 5.4.4, freeze. After rollback, so that an expired one is not remembered.
-        self.check_expiry(&new, subject)?;
+        self.check_expiry(&new.common, subject)?;
         self.timestamp = Some(new);
         Ok(Update::New)
     }
@@ -242,7 +261,7 @@ impl TrustedMetadata {
             .timestamp
             .as_ref()
             .ok_or_else(|| missing(RoleKind::Timestamp))?;
-        self.check_expiry(timestamp, "timestamp.json")
+        self.check_expiry(&timestamp.common, "timestamp.json")
     }
 
     /// What the timestamp says of the snapshot.
@@ -277,7 +296,7 @@ impl TrustedMetadata {
     /// [`VerifyError::MixAndMatch`], [`VerifyError::Rollback`], [`VerifyError::Expired`].
     pub fn update_snapshot(&mut self, bytes: &[u8]) -> Result<(), VerifyError> {
         let meta = self.snapshot_meta()?;
-        let subject = format!("{}.snapshot.json", meta.version);
+        let subject = versioned(meta.version, "snapshot");
         let authority = root_authority(&self.root, RoleKind::Snapshot)?;
         let new = self
             .open::<Snapshot>(meta, bytes, authority, &subject)?
@@ -290,7 +309,7 @@ impl TrustedMetadata {
                 rollback(file, old_meta.version, got)?;
             }
         }
-        self.check_expiry(&new, &subject)?;
+        self.check_expiry(&new.common, &subject)?;
         self.snapshot = Some(new);
         Ok(())
     }
@@ -313,7 +332,7 @@ impl TrustedMetadata {
     /// As [`update_snapshot`](Self::update_snapshot).
     pub fn update_targets(&mut self, bytes: &[u8]) -> Result<(), VerifyError> {
         let meta = self.targets_meta()?;
-        let subject = format!("{}.targets.json", meta.version);
+        let subject = versioned(meta.version, "targets");
         let authority = root_authority(&self.root, RoleKind::Targets)?;
         let new = self.open(meta, bytes, authority, &subject)?;
         self.targets = Some(self.checked_targets(new, &subject)?);
@@ -328,13 +347,10 @@ impl TrustedMetadata {
         bytes: &[u8],
     ) -> Result<Signed<Targets>, VerifyError> {
         let meta = self.delegated_meta(name)?;
-        let subject = format!("{}.{name}.json", meta.version);
+        let subject = versioned(meta.version, name);
         let keys = delegations
             .keys_of(name)
-            .ok_or_else(|| VerifyError::Malformed {
-                subject: subject.clone(),
-                reason: "nobody delegates to this role".into(),
-            })?;
+            .ok_or_else(|| malformed(&subject, format_args!("nobody delegates to this role")))?;
         let authority = Authority {
             name,
             keys: &delegations.keys,
@@ -348,10 +364,12 @@ impl TrustedMetadata {
     pub(crate) fn delegated_meta(&self, name: &str) -> Result<&MetaFile, VerifyError> {
         self.snapshot
             .as_ref()
-            .and_then(|snapshot| snapshot.meta.get(&format!("{name}.json")))
-            .ok_or_else(|| VerifyError::Malformed {
-                subject: "snapshot.json".into(),
-                reason: format!("expected `{name}.json` in `meta`"),
+            .and_then(|snapshot| snapshot.meta.get(&file_of(name)))
+            .ok_or_else(|| {
+                malformed(
+                    "snapshot.json",
+                    format_args!("expected `{name}.json` in `meta`"),
+                )
             })
     }
 
@@ -361,30 +379,34 @@ impl TrustedMetadata {
         subject: &str,
     ) -> Result<Signed<Targets>, VerifyError> {
         if let Some(delegations) = &new.role.delegations {
-            delegations.check(subject)?;
+            delegations.check().map_err(|fault| fault.of(subject))?;
         }
-        self.check_expiry(&new.role, subject)?;
+        self.check_expiry(&new.role.common, subject)?;
         Ok(new)
     }
 
-    /// The whole chain is there: its top-level targets, and when the first of its roles expires.
+    /// The whole chain is there: when the first of its roles expires.
     ///
     /// # Errors
     /// [`VerifyError::Malformed`] if a step was left out.
-    pub(crate) fn chain(&self) -> Result<(&Signed<Targets>, UnixTime), VerifyError> {
+    pub(crate) fn chain(&self) -> Result<UnixTime, VerifyError> {
         let (Some(timestamp), Some(snapshot), Some(targets)) =
             (&self.timestamp, &self.snapshot, &self.targets)
         else {
             return Err(missing(RoleKind::Targets));
         };
-        let expires = self
-            .root
-            .common
-            .expires
-            .min(timestamp.common.expires)
-            .min(snapshot.common.expires)
-            .min(targets.role.common.expires);
-        Ok((targets, expires))
+        let of_targets = targets.role.common.expires;
+        let expires = self.root.common.expires.min(timestamp.common.expires);
+        Ok(expires.min(snapshot.common.expires).min(of_targets))
+    }
+
+    /// Takes the top-level targets out.
+    ///
+    /// # Errors
+    /// As [`chain`](Self::chain).
+    pub(crate) fn take_targets(&mut self) -> Result<Signed<Targets>, VerifyError> {
+        let targets = self.targets.take();
+        targets.ok_or_else(|| missing(RoleKind::Targets))
     }
 
     /// When the first of the roles that are known expires, all `but` one.
@@ -407,24 +429,7 @@ impl TrustedMetadata {
     /// The version of a targets role that the trusted snapshot names.
     pub(crate) fn version_of(&self, role: &str) -> Option<u64> {
         let snapshot = self.snapshot.as_ref()?;
-        Some(snapshot.meta.get(&format!("{role}.json"))?.version)
-    }
-
-    /// Whether `root` still lets every key sign the timestamp and the snapshot that this root does. A key that
-    /// was taken away may have signed version numbers that nobody should be held to (TUF 5.3.11).
-    pub(crate) fn keeps_online_keys_of(&self, root: &Root) -> bool {
-        let keys = |root: &Root, kind: RoleKind| {
-            root.roles
-                .get(kind.as_str())
-                .map(|role| role.keyids.clone())
-                .unwrap_or_default()
-        };
-        [RoleKind::Timestamp, RoleKind::Snapshot]
-            .into_iter()
-            .all(|kind| {
-                let now = keys(&self.root, kind);
-                keys(root, kind).iter().all(|id| now.contains(id))
-            })
+        Some(snapshot.meta.get(&file_of(role))?.version)
     }
 
     /// How metadata is judged here.
@@ -443,7 +448,12 @@ impl TrustedMetadata {
     ) -> Result<Signed<T>, VerifyError> {
         check_meta(meta, bytes, subject)?;
         let envelope = Envelope::<T>::parse(bytes, subject)?;
-        let signers = check_signatures(&envelope, authority, self.policy.foreign, subject)?;
+        let signers = authority.check(
+            &envelope.signatures,
+            &envelope.canonical,
+            self.policy.foreign,
+            subject,
+        )?;
         check_version(subject, meta.version, envelope.signed.common().version)?;
         Ok(Signed {
             role: envelope.signed,
@@ -458,11 +468,16 @@ impl TrustedMetadata {
         subject: &str,
     ) -> Result<Vec<KeyId>, VerifyError> {
         let authority = root_authority(&self.root, T::KIND)?;
-        check_signatures(envelope, authority, self.policy.foreign, subject)
+        authority.check(
+            &envelope.signatures,
+            &envelope.canonical,
+            self.policy.foreign,
+            subject,
+        )
     }
 
-    fn check_expiry<T: Role>(&self, role: &T, subject: &str) -> Result<(), VerifyError> {
-        let expires = role.common().expires;
+    fn check_expiry(&self, role: &Common, subject: &str) -> Result<(), VerifyError> {
+        let expires = role.expires;
         if expires <= self.policy.now && self.policy.expiry == Expiry::Refuse {
             return Err(VerifyError::Expired {
                 subject: subject.to_owned(),
@@ -477,15 +492,15 @@ impl TrustedMetadata {
 #[derive(Clone, Copy)]
 struct Authority<'a> {
     name: &'a str,
-    keys: &'a BTreeMap<KeyId, PublicKey>,
+    keys: &'a Map<KeyId, PublicKey>,
     role: &'a RoleKeys,
 }
 
 fn root_authority(root: &Root, kind: RoleKind) -> Result<Authority<'_>, VerifyError> {
     let name = kind.as_str();
-    let role = root.roles.get(name).ok_or_else(|| VerifyError::Malformed {
-        subject: format!("{}.root.json", root.common.version),
-        reason: format!("expected the role `{name}`"),
+    let role = root.roles.get(name).ok_or_else(|| {
+        let subject = versioned(root.common.version, "root");
+        malformed(&subject, format_args!("expected the role `{name}`"))
     })?;
     Ok(Authority {
         name,
@@ -494,50 +509,67 @@ fn root_authority(root: &Root, kind: RoleKind) -> Result<Authority<'_>, VerifyEr
     })
 }
 
-/// TUF 5.3.4 and the like: distinct keys of the role, each with a valid signature, reach the threshold.
-fn check_signatures<T: Role>(
-    envelope: &Envelope<T>,
-    authority: Authority<'_>,
-    foreign: Option<ForeignScheme>,
-    subject: &str,
-) -> Result<Vec<KeyId>, VerifyError> {
-    // `Envelope::parse` refuses a key id that signs twice. One key under two key ids, which a field that nobody
-    // knows is enough for, counts once, too.
-    let mut signers: Vec<KeyId> = Vec::new();
-    let mut counted: Vec<&PublicKey> = Vec::new();
-    for (id, signature) in &envelope.signatures {
-        if !authority.role.keyids.contains(id) {
-            continue;
+impl Authority<'_> {
+    /// TUF 5.3.4 and the like: distinct keys of the role, each with a valid signature, reach the threshold.
+    fn check(
+        self,
+        signatures: &[(KeyId, String)],
+        message: &[u8],
+        foreign: Option<ForeignScheme>,
+        subject: &str,
+    ) -> Result<Vec<KeyId>, VerifyError> {
+        // `Envelope::parse` refuses a key id that signs twice. One key under two key ids, which a field that nobody
+        // knows is enough for, counts once, too.
+        let mut signers: Vec<KeyId> = Vec::new();
+        let mut counted: Vec<&PublicKey> = Vec::new();
+        for (id, signature) in signatures {
+            if !self.role.keyids.contains(id) {
+                continue;
+            }
+            if let Some(key) = self.keys.get(id)
+                && !counted.iter().any(|other| other.is_same_key(key))
+                && key.verifies_with(message, signature, foreign)
+            {
+                counted.push(key);
+                signers.push(*id);
+            }
         }
-        if let Some(key) = authority.keys.get(id)
-            && !counted.iter().any(|other| other.is_same_key(key))
-            && key.verifies_with(&envelope.canonical, signature, foreign)
-        {
-            counted.push(key);
-            signers.push(*id);
+        let valid = signers.len() as u64;
+        if valid < self.role.threshold {
+            return Err(VerifyError::Threshold {
+                subject: subject.to_owned(),
+                role: self.name.to_owned(),
+                needed: self.role.threshold,
+                valid,
+            });
+        }
+        Ok(signers)
+    }
+}
+
+fn online_keys(before: &Root, now: &Root) -> OnlineKeys {
+    for kind in [RoleKind::Timestamp, RoleKind::Snapshot] {
+        let keys = keys_of(now, kind);
+        if !keys_of(before, kind).iter().all(|id| keys.contains(id)) {
+            return OnlineKeys::TakenAway;
         }
     }
-    let valid = signers.len() as u64;
-    if valid < authority.role.threshold {
-        return Err(VerifyError::Threshold {
-            subject: subject.to_owned(),
-            role: authority.name.to_owned(),
-            needed: authority.role.threshold,
-            valid,
-        });
-    }
-    Ok(signers)
+    OnlineKeys::Kept
+}
+
+fn keys_of(root: &Root, kind: RoleKind) -> &[KeyId] {
+    let role = root.roles.get(kind.as_str());
+    role.map_or(&[], |role| &role.keyids)
 }
 
 /// What a root must be before its keys are used.
-fn check_root(root: &Root, subject: &str) -> Result<(), VerifyError> {
+fn check_root(root: &Root) -> Result<(), Fault> {
     if !root.consistent_snapshot {
-        return Err(VerifyError::Malformed {
-            subject: subject.to_owned(),
-            reason: "expected consistent_snapshot true, got false".into(),
-        });
+        return Err(Fault::new(format_args!(
+            "expected consistent_snapshot true, got false"
+        )));
     }
-    check_keys(&root.keys, subject)?;
+    check_keys(&root.keys)?;
     for kind in [
         RoleKind::Root,
         RoleKind::Timestamp,
@@ -545,11 +577,10 @@ fn check_root(root: &Root, subject: &str) -> Result<(), VerifyError> {
         RoleKind::Targets,
     ] {
         let name = kind.as_str();
-        let role = root.roles.get(name).ok_or_else(|| VerifyError::Malformed {
-            subject: subject.to_owned(),
-            reason: format!("expected the role `{name}`"),
-        })?;
-        role.check(name, subject)?;
+        match root.roles.get(name) {
+            Some(role) => role.check(name)?,
+            None => return Err(Fault::new(format_args!("expected the role `{name}`"))),
+        }
     }
     Ok(())
 }
@@ -595,28 +626,30 @@ fn rollback(subject: &str, trusted: u64, got: u64) -> Result<(), VerifyError> {
 }
 
 fn snapshot_meta(timestamp: &Timestamp) -> Result<&MetaFile, VerifyError> {
-    timestamp
-        .meta
-        .get("snapshot.json")
-        .ok_or_else(|| VerifyError::Malformed {
-            subject: "timestamp.json".into(),
-            reason: "expected `snapshot.json` in `meta`".into(),
-        })
+    named(&timestamp.meta, "snapshot.json", "timestamp.json")
 }
 
 fn targets_meta(snapshot: &Snapshot) -> Result<&MetaFile, VerifyError> {
-    snapshot
-        .meta
-        .get("targets.json")
-        .ok_or_else(|| VerifyError::Malformed {
-            subject: "snapshot.json".into(),
-            reason: "expected `targets.json` in `meta`".into(),
-        })
+    named(&snapshot.meta, "targets.json", "snapshot.json")
+}
+
+fn named<'a>(
+    meta: &'a Map<String, MetaFile>,
+    file: &str,
+    subject: &str,
+) -> Result<&'a MetaFile, VerifyError> {
+    meta.get(file)
+        .ok_or_else(|| malformed(subject, format_args!("expected `{file}` in `meta`")))
 }
 
 fn missing(kind: RoleKind) -> VerifyError {
-    VerifyError::Malformed {
-        subject: format!("{}.json", kind.as_str()),
-        reason: "it is used before it was verified".into(),
-    }
+    malformed(
+        &file_of(kind.as_str()),
+        format_args!("it is used before it was verified"),
+    )
+}
+
+/// The file of a role as `meta` names it.
+fn file_of(role: &str) -> String {
+    [role, ".json"].concat()
 }

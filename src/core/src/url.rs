@@ -3,9 +3,13 @@
 //! Only the plain forms are accepted, in ASCII: no user, query, fragment, or relative component. What passes
 //! means the same to every URL parser, so that the host that was checked is the host that is asked.
 
-use std::fmt;
-use std::net::Ipv4Addr;
-use std::str::FromStr;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
+use core::fmt;
+use core::net::Ipv4Addr;
+use core::str::FromStr;
 
 use crate::error::ConfigError;
 use crate::names::{ReleaseName, Selector};
@@ -166,7 +170,7 @@ fn is_host(host: &str) -> bool {
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
     {
-        return inner.parse::<std::net::Ipv6Addr>().is_ok();
+        return inner.parse::<core::net::Ipv6Addr>().is_ok();
     }
     let labels_fit = host.split('.').all(|label| {
         !label.is_empty()

@@ -6,18 +6,23 @@
 //! What was verified is kept even if the rest fails ([`Refresh::verified`]): a key that was seen to be revoked
 //! stays revoked, and a version that was seen stays seen. What was not verified is never kept.
 
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+use core::fmt;
+use core::mem;
 
 use crate::digest::Sha256Digest;
-use crate::error::{Error, ResolveError, VerifyError};
+use crate::error::{Error, ResolveError, VerifyError, malformed, words};
 use crate::json;
 use crate::keys::ForeignScheme;
 use crate::limits::Limits;
-use crate::metadata::{MetaFile, RoleKind};
+use crate::map::Map;
+use crate::metadata::{MetaFile, RoleKind, versioned};
 use crate::repository::Repository;
 use crate::time::UnixTime;
-use crate::trust::{Expiry, Network, Policy, TrustedMetadata, Update};
+use crate::trust::{Expiry, Network, OnlineKeys, Policy, TrustedMetadata, Update};
 
 /// How far the clock may go on before that alone is worth storing, in seconds.
 const CLOCK_STEP: i64 = 3_600;
@@ -32,7 +37,7 @@ pub struct CachedMetadata {
     /// The snapshot.
     pub snapshot: Option<Vec<u8>>,
     /// Targets files by role name: `targets`, and delegated roles.
-    pub targets: BTreeMap<String, Vec<u8>>,
+    pub targets: Map<String, Vec<u8>>,
     /// The last chain that was whole, while the files above are not all that it had: a refresh broke off, or
     /// other roles have not been asked for since. What was loaded before still loads from it, until it expires.
     pub whole: Option<Chain>,
@@ -82,6 +87,15 @@ impl CachedMetadata {
         })
     }
 
+    /// As [`newest`](Self::newest), for a look alone.
+    fn links(&self) -> Option<Links<'_>> {
+        Some(Links {
+            timestamp: self.timestamp.as_deref()?,
+            snapshot: self.snapshot.as_deref()?,
+            targets: self.targets.get(RoleKind::Targets.as_str())?,
+        })
+    }
+
     /// Raises the clock's floor to `time`; it never goes back.
     pub fn raise_floor(&mut self, time: UnixTime) {
         if self.clock_floor.is_none_or(|floor| floor < time) {
@@ -111,7 +125,25 @@ pub struct Chain {
     /// The snapshot that it names.
     pub snapshot: Vec<u8>,
     /// Targets files by role name, as in [`CachedMetadata::targets`].
-    pub targets: BTreeMap<String, Vec<u8>>,
+    pub targets: Map<String, Vec<u8>>,
+}
+
+impl Chain {
+    fn links(&self) -> Option<Links<'_>> {
+        Some(Links {
+            timestamp: &self.timestamp,
+            snapshot: &self.snapshot,
+            targets: self.targets.get(RoleKind::Targets.as_str())?,
+        })
+    }
+}
+
+/// A chain's files of the top-level roles.
+#[derive(Clone, Copy)]
+struct Links<'a> {
+    timestamp: &'a [u8],
+    snapshot: &'a [u8],
+    targets: &'a [u8],
 }
 
 /// How the first root is known.
@@ -206,7 +238,7 @@ impl Refresh {
             },
             policy,
             limits,
-            kept: cached.clone(),
+            kept: CachedMetadata::default(),
             cached,
             trusted: None,
             rotations: 0,
@@ -246,26 +278,30 @@ impl Refresh {
     /// # Errors
     /// [`VerifyError::Malformed`] only if steps were taken out of order.
     pub fn step(&self) -> Result<Step, Error> {
-        let versioned = |meta: &MetaFile, file: &str, limit: u64| {
+        let announced = |meta: &MetaFile, role: RoleKind, limit: u64| {
             let limit = meta.length.map_or(limit, |length| length.min(limit));
-            fetch(&format!("{}.{file}", meta.version), limit, Absence::Refused)
+            let file = versioned(meta.version, role.as_str());
+            fetch(&file, limit, Absence::Refused)
         };
         Ok(Step::Fetch(match self.state {
             State::FirstRoot => fetch("1.root.json", self.limits.root, Absence::Refused),
             State::NextRoot => {
                 let next = self.trusted()?.root_version() + 1;
-                let file = format!("{next}.root.json");
-                fetch(&file, self.limits.root, Absence::Expected)
+                fetch(
+                    &versioned(next, "root"),
+                    self.limits.root,
+                    Absence::Expected,
+                )
             }
             State::Timestamp => self.timestamp(),
-            State::Snapshot => versioned(
+            State::Snapshot => announced(
                 self.trusted()?.snapshot_meta()?,
-                "snapshot.json",
+                RoleKind::Snapshot,
                 self.limits.snapshot,
             ),
-            State::Targets => versioned(
+            State::Targets => announced(
                 self.trusted()?.targets_meta()?,
-                "targets.json",
+                RoleKind::Targets,
                 self.limits.targets,
             ),
             State::Done => return Ok(Step::Done),
@@ -327,12 +363,10 @@ impl Refresh {
                     }
                     .into());
                 }
-                let before = self.trusted()?.root().clone();
                 // One that takes the place of a damaged record was new when that was stored.
                 let new = self.kept.roots.len() >= self.cached.roots.len();
-                let trusted = self.trusted_mut()?;
-                trusted.update_root(&bytes)?;
-                if new && !trusted.keeps_online_keys_of(&before) {
+                let keys = self.trusted_mut()?.update_root(&bytes)?;
+                if new && keys == OnlineKeys::TakenAway {
                     (self.kept.timestamp, self.kept.snapshot) = (None, None);
                     self.kept.whole = None;
                 }
@@ -358,10 +392,8 @@ impl Refresh {
             }
             (State::Timestamp, Some(bytes)) => {
                 if self.trusted_mut()?.update_timestamp(&bytes)? == Update::New {
-                    if let Some(newest) = self.kept.newest()
-                        && self.walk(&newest, Expiry::AcceptStale).is_ok()
-                    {
-                        self.kept.whole = Some(newest);
+                    if self.walk(self.kept.links(), Expiry::AcceptStale).is_ok() {
+                        self.kept.whole = self.kept.newest();
                     }
                     self.kept.timestamp = Some(bytes);
                 }
@@ -380,7 +412,7 @@ impl Refresh {
             }
             (state, file) => {
                 let given = if file.is_some() { "a file" } else { "no file" };
-                return Err(out_of_order(&format!("{given} in the state {state:?}")));
+                return Err(out_of_order(format_args!("{given} in the state {state:?}")));
             }
         }
         Ok(())
@@ -391,9 +423,13 @@ impl Refresh {
     /// # Errors
     /// [`VerifyError::Malformed`] only if steps were left out.
     pub fn finish(mut self) -> Result<Repository, Error> {
-        let trusted = self.trusted.take().ok_or_else(|| out_of_order("no root"))?;
+        let trusted = self
+            .trusted
+            .take()
+            .ok_or_else(|| out_of_order(format_args!("no root")))?;
         self.note_time(&trusted)?;
-        self.repository(trusted)
+        let (kept, stored) = (mem::take(&mut self.kept), mem::take(&mut self.cached));
+        self.repository(trusted, kept, stored)
     }
 
     /// The state of the repository by cached metadata alone, for when the server cannot be reached: by the newest
@@ -403,10 +439,8 @@ impl Refresh {
     /// [`ResolveError::Offline`] if the cache does not hold a whole chain from the pin;
     /// [`VerifyError::Expired`] unless `expiry` accepts stale metadata.
     pub fn offline(&mut self, expiry: Expiry) -> Result<Repository, Error> {
-        let newest = self.kept.newest().ok_or_else(|| self.incomplete());
-        let walked = newest.and_then(|chain| Ok((self.walk(&chain, expiry)?, chain)));
-        match walked {
-            Ok((trusted, chain)) => self.offline_repository(trusted, chain),
+        match self.walk(self.kept.links(), expiry) {
+            Ok(trusted) => self.offline_repository(trusted, self.kept.targets.clone()),
             Err(error @ Error::Verify(VerifyError::Expired { .. })) => {
                 self.note_expiry::<()>(&Err(error.clone()), None);
                 Err(error)
@@ -423,32 +457,34 @@ impl Refresh {
     /// # Errors
     /// As [`offline`](Self::offline).
     pub fn offline_whole(&mut self, expiry: Expiry) -> Result<Repository, Error> {
-        let chain = self.kept.whole.clone().ok_or_else(|| self.incomplete())?;
-        let walked = self.walk(&chain, expiry);
+        let chain = self.kept.whole.as_ref();
+        let walked = self.walk(chain.and_then(Chain::links), expiry);
+        let targets = chain.map(|chain| chain.targets.clone());
         self.note_expiry(&walked, None);
-        self.offline_repository(walked?, chain)
+        self.offline_repository(walked?, targets.unwrap_or_default())
     }
 
     fn offline_repository(
         &mut self,
         trusted: TrustedMetadata,
-        chain: Chain,
+        targets: Map<String, Vec<u8>>,
     ) -> Result<Repository, Error> {
         self.note_time(&trusted)?;
-        let mut repository = self.repository(trusted)?;
-        repository.read_from(chain.targets);
+        let (kept, stored) = (self.kept.clone(), self.cached.clone());
+        let mut repository = self.repository(trusted, kept, stored)?;
+        repository.read_from(targets);
         Ok(repository)
     }
 
     fn incomplete(&self) -> Error {
         ResolveError::Offline {
-            subject: format!("the metadata of {}", self.repository),
+            subject: words(format_args!("the metadata of {}", self.repository)),
         }
         .into()
     }
 
-    /// Verifies a cached chain as a refresh would.
-    fn walk(&self, chain: &Chain, expiry: Expiry) -> Result<TrustedMetadata, Error> {
+    /// Verifies a cached chain as a refresh would; there is none to verify if it lacks a file.
+    fn walk(&self, chain: Option<Links<'_>>, expiry: Expiry) -> Result<TrustedMetadata, Error> {
         let policy = Policy {
             expiry,
             network: Network::Offline,
@@ -457,29 +493,34 @@ impl Refresh {
         let (mut trusted, used) = self.cached_roots(policy).ok_or_else(|| self.incomplete())?;
         // The newest root may be the one that is damaged, and may be the one that revoked a key.
         let newest = self.kept.roots.len().max(self.cached.roots.len());
-        let targets = chain.targets.get(&top()).ok_or_else(|| self.incomplete())?;
-        if used < newest || !trusted.remember_timestamp(&chain.timestamp) {
+        let chain = chain.ok_or_else(|| self.incomplete())?;
+        if used < newest || !trusted.remember_timestamp(chain.timestamp) {
             return Err(self.incomplete());
         }
         trusted.finish_root()?;
         trusted.use_remembered_timestamp()?;
-        trusted.update_snapshot(&chain.snapshot)?;
-        trusted.update_targets(targets)?;
+        trusted.update_snapshot(chain.snapshot)?;
+        trusted.update_targets(chain.targets)?;
         Ok(trusted)
     }
 
-    fn repository(&self, trusted: TrustedMetadata) -> Result<Repository, Error> {
-        let pin = self.pin.ok_or_else(|| out_of_order("no root"))?;
-        let (label, kept) = (&self.repository, self.kept.clone());
-        let stored = self.cached.clone();
-        Repository::new(label, pin, &self.limits, trusted, kept, stored)
+    fn repository(
+        &self,
+        trusted: TrustedMetadata,
+        kept: CachedMetadata,
+        stored: CachedMetadata,
+    ) -> Result<Repository, Error> {
+        let pin = self
+            .pin
+            .ok_or_else(|| out_of_order(format_args!("no root")))?;
+        Repository::new(&self.repository, pin, &self.limits, trusted, kept, stored)
     }
 
     /// The time by which `trusted` was judged has passed. A clock that runs ahead raises the floor no further than
     /// to the first expiry that was signed, so that a repository that is kept up comes back once the clock is
     /// right again.
     fn note_time(&mut self, trusted: &TrustedMetadata) -> Result<(), Error> {
-        let (_, expires) = trusted.chain()?;
+        let expires = trusted.chain()?;
         let passed = self.policy.now.min(expires);
         let worthwhile = |floor: UnixTime| passed.0.saturating_sub(floor.0) >= CLOCK_STEP;
         // Who accepts stale metadata says nothing of the clock.
@@ -498,10 +539,11 @@ impl Refresh {
         let Err(Error::Verify(VerifyError::Expired { expires, .. })) = result else {
             return;
         };
-        let mut chains = [self.kept.newest(), self.kept.whole.clone()]
-            .into_iter()
-            .flatten();
-        if let Some(kept) = chains.find_map(|chain| self.walk(&chain, Expiry::AcceptStale).ok()) {
+        let whole = self.kept.whole.as_ref().and_then(Chain::links);
+        let kept = self
+            .walk(self.kept.links(), Expiry::AcceptStale)
+            .or_else(|_| self.walk(whole, Expiry::AcceptStale));
+        if let Ok(kept) = kept {
             let others = kept.first_expiry(offered);
             self.kept
                 .raise_floor(others.map_or(*expires, |it| it.min(*expires)));
@@ -557,22 +599,16 @@ impl Refresh {
         let trusted = self
             .trusted
             .as_mut()
-            .ok_or_else(|| out_of_order("no root"))?;
-        let before: BTreeMap<String, Option<u64>> = self
-            .kept
-            .targets
-            .keys()
-            .map(|role| (role.clone(), trusted.version_of(role)))
-            .collect();
+            .ok_or_else(|| out_of_order(format_args!("no root")))?;
+        let roles = self.kept.targets.keys();
+        let before: Vec<Option<u64>> = roles.map(|role| trusted.version_of(role)).collect();
         trusted.update_snapshot(&bytes)?;
         self.kept.snapshot = Some(bytes);
         self.state = State::Targets;
         // A delegated role that has another version now is no use, and one that is not named is nobody's.
+        let mut before = before.into_iter();
         self.kept.targets.retain(|role, _| {
-            let (then, now) = (
-                before.get(role).copied().flatten(),
-                trusted.version_of(role),
-            );
+            let (then, now) = (before.next().flatten(), trusted.version_of(role));
             *role == top() || now.is_some() && (then.is_none() || then == now)
         });
         if let Some(cached) = self.kept.targets.get(&top())
@@ -584,11 +620,15 @@ impl Refresh {
     }
 
     fn trusted(&self) -> Result<&TrustedMetadata, Error> {
-        self.trusted.as_ref().ok_or_else(|| out_of_order("no root"))
+        self.trusted
+            .as_ref()
+            .ok_or_else(|| out_of_order(format_args!("no root")))
     }
 
     fn trusted_mut(&mut self) -> Result<&mut TrustedMetadata, Error> {
-        self.trusted.as_mut().ok_or_else(|| out_of_order("no root"))
+        self.trusted
+            .as_mut()
+            .ok_or_else(|| out_of_order(format_args!("no root")))
     }
 }
 
@@ -598,16 +638,12 @@ fn top() -> String {
 
 fn fetch(file: &str, limit: u64, absence: Absence) -> MetadataFetch {
     MetadataFetch {
-        path: format!("metadata/{file}"),
+        path: ["metadata/", file].concat(),
         limit,
         absence,
     }
 }
 
-fn out_of_order(what: &str) -> Error {
-    VerifyError::Malformed {
-        subject: "metadata".into(),
-        reason: format!("a step is out of order: {what}"),
-    }
-    .into()
+fn out_of_order(what: fmt::Arguments<'_>) -> Error {
+    malformed("metadata", format_args!("a step is out of order: {what}")).into()
 }

@@ -3,13 +3,14 @@
 use p256::ecdsa::Signature;
 use serde_json::{Value, json};
 use webimport_core::digest::{from_hex, to_hex};
-use webimport_core::json::canonical;
 use webimport_core::keys::PublicKey;
 use webimport_core::metadata::RoleKind;
 use webimport_core::trust::Expiry;
 
 use super::{ALL, PATH, find, with_keys};
-use crate::simulator::{Client, Delegation, Digests, P256, Simulator, assert_refused, key};
+use crate::simulator::{
+    Client, Delegation, Digests, P256, Simulator, assert_refused, canonical, key, strict,
+};
 
 /// The other signature that follows from one by P-256: both are valid.
 fn twin(signature: &str) -> String {
@@ -257,7 +258,7 @@ fn other_form(public: &PublicKey, form: &str) -> PublicKey {
         "compressed" => raw["keyval"]["public"] = json!(COMPRESSED),
         _ => panic!("{form}"),
     }
-    PublicKey::from_value(raw).unwrap()
+    PublicKey::from_value(strict(&raw)).unwrap()
 }
 
 /// The public key of 32 bytes 201, its point compressed: `openssl pkey -pubin -ec_conv_form compressed`.

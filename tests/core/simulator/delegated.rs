@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use webimport_core::delegations::{DelegatedRole, Delegations, SuccinctRoles};
 use webimport_core::keys::{KeyId, PublicKey};
+use webimport_core::map::Map;
 use webimport_core::metadata::{Common, Other, RoleKeys, RoleKind, Targets};
 use webimport_core::sign::SigningKey;
 
@@ -263,7 +264,7 @@ impl Simulator {
         let next = 100 + u8::try_from(self.delegated.len()).unwrap();
         let targets = || Targets {
             common: Common::new(RoleKind::Targets, 1, NOW.plus_days(60)),
-            targets: BTreeMap::new(),
+            targets: Map::new(),
             delegations: None,
             other: Other::new(),
         };

@@ -14,7 +14,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::{Error, FetchError};
-use webimport_core::json::canonical;
+use webimport_core::json;
+use webimport_core::map::Map;
 use webimport_core::metadata::{
     Common, Custom, CustomRelease, Hashes, MetaFile, Other, RoleKeys, RoleKind, Root, Snapshot,
     TargetFile, Targets, Timestamp, encode_role, release_target,
@@ -55,6 +56,37 @@ pub(crate) fn key(seed: u8) -> SigningKey {
     KEYS[usize::from(seed)]
         .get_or_init(|| SigningKey::generate(algorithm, [seed; 32]).unwrap())
         .clone()
+}
+
+/// What is signed of a value: the canonical form, written anew so that it is something to compare with. Also of
+/// values that the client refuses.
+pub(crate) fn canonical(value: &Value) -> Vec<u8> {
+    let quoted = |text: &str| {
+        let text = text.replace('\\', r"\\").replace('"', r#"\""#);
+        format!("\"{text}\"").into_bytes()
+    };
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(canonical).collect();
+            [b"[", &*items.join(&b','), b"]"].concat()
+        }
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            let entries: Vec<_> = entries
+                .into_iter()
+                .map(|(key, item)| [quoted(key), canonical(item)].join(&b':'))
+                .collect();
+            [b"{", &*entries.join(&b','), b"}"].concat()
+        }
+        _ => value.to_string().into_bytes(),
+    }
+}
+
+/// A value as the client's own parser reads it.
+pub(crate) fn strict(value: &Value) -> json::Value {
+    json::parse(value.to_string().as_bytes(), "test").unwrap()
 }
 
 /// A metadata file. Whatever is told to sign does, a key that is named twice too.
@@ -119,23 +151,23 @@ impl Simulator {
             root: Root {
                 common: common(RoleKind::Root, 365),
                 consistent_snapshot: true,
-                keys: BTreeMap::new(),
-                roles: BTreeMap::new(),
+                keys: Map::new(),
+                roles: Map::new(),
                 other: Other::new(),
             },
             timestamp: Timestamp {
                 common: common(RoleKind::Timestamp, 7),
-                meta: BTreeMap::new(),
+                meta: Map::new(),
                 other: Other::new(),
             },
             snapshot: Snapshot {
                 common: common(RoleKind::Snapshot, 30),
-                meta: BTreeMap::new(),
+                meta: Map::new(),
                 other: Other::new(),
             },
             targets: Targets {
                 common: common(RoleKind::Targets, 90),
-                targets: BTreeMap::new(),
+                targets: Map::new(),
                 delegations: None,
                 other: Other::new(),
             },
@@ -227,7 +259,7 @@ impl Simulator {
         let (name, version) = (name.parse().unwrap(), version.parse().unwrap());
         let channels: Vec<_> = of.iter().map(|channel| channel.parse().unwrap()).collect();
         let targets = &mut self.targets_of(role).targets;
-        for (path, file) in &mut *targets {
+        for (path, file) in targets.iter_mut() {
             if path.starts_with(&format!("{name}/"))
                 && let Some(release) = file.custom.as_mut().and_then(|it| it.webimport.as_mut())
             {

@@ -1,0 +1,581 @@
+//! Which objects of a release an interpreter needs: all of them, or those of the modules that are asked for and
+//! of what these import.
+//!
+//! Reads a manifest that was validated, and nothing else. The work grows with the number of files and import
+//! edges, at each of which it looks once; nothing recurses. `docs/format.md` says what belongs to a module.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::error::ResolveError;
+use crate::manifest::{
+    FileEntry, Manifest, cached, has_extension, is_identifier, module_stem, split,
+};
+use crate::names::CacheTag;
+
+/// What to fetch of a release, and what of it has to be there first. No object is in both lists, which are
+/// ascending.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// Objects that have to be there before the first import, by index.
+    pub now: Vec<usize>,
+    /// Objects that may follow: sources whose bytecode is in `now`, for tracebacks and for readers of sources.
+    pub later: Vec<usize>,
+}
+
+impl Manifest {
+    /// What an interpreter with the cache tag `tag` needs to import `modules`, dotted names; if there are none,
+    /// the entry modules, and without those all `modules` of the release.
+    ///
+    /// Of a whole release that is everything. Of a partial one it is the closure of the modules under imports:
+    /// the modules, their parent packages, the data files of each package among them, and the `.dist-info`
+    /// folders. A namespace package stands for the regular packages and modules in it.
+    ///
+    /// # Errors
+    /// [`ResolveError::UnknownModule`]; [`ResolveError::Bytecode`] for a release without source that has no
+    /// bytecode for `tag`.
+    pub fn plan(&self, tag: &CacheTag, modules: &[String]) -> Result<Plan, ResolveError> {
+        if !self.source && !self.has_bytecode(tag) {
+            return Err(ResolveError::Bytecode {
+                name: self.name.to_string(),
+                version: self.version.to_string(),
+                known: self.tags(),
+                tag: tag.to_string(),
+            });
+        }
+        let starts = match (modules, &*self.entry) {
+            ([], []) => &self.modules,
+            ([], entry) => entry,
+            (modules, _) => modules,
+        };
+        let layout = Layout::of(self);
+        let view = View::new(self, &layout, tag);
+        let mut walk = Walk::new(&view);
+        for module in starts {
+            // What nobody asked for by name may be for other interpreters alone.
+            if !walk.start(module) && !modules.is_empty() {
+                return Err(ResolveError::UnknownModule {
+                    name: self.name.to_string(),
+                    module: module.clone(),
+                    known: self.modules.clone(),
+                });
+            }
+        }
+        let wanted = if self.partial {
+            walk.closure()
+        } else {
+            // Nothing is wanted of what is for another interpreter.
+            (0..self.files.len())
+                .map(|file| view.is_for_tag(file))
+                .collect()
+        };
+        Ok(view.plan(&wanted))
+    }
+
+    /// The first entry module that no interpreter could import. Files and objects have to be valid.
+    pub fn missing_entry(&self) -> Option<&str> {
+        let layout = Layout::of(self);
+        let missing = |module: &&String| layout.find(module) == Found::default();
+        self.entry.iter().find(missing).map(String::as_str)
+    }
+
+    /// The cache tags for which the release has bytecode, sorted.
+    pub fn tags(&self) -> Vec<String> {
+        let mut tags: Vec<String> = self
+            .objects
+            .iter()
+            .filter_map(|object| Some(object.tag.as_ref()?.to_string()))
+            .collect();
+        tags.sort_unstable();
+        tags.dedup();
+        tags
+    }
+}
+
+/// The dotted name under which the file at `path` is imported, `pkg.a` for `pkg/a.py`; `None` if it is no
+/// module. The path is where the file is mounted.
+pub fn module_name(path: &str) -> Option<String> {
+    let (folder, stem) = module_parts(path)?;
+    let folder = folder.replace('/', ".");
+    Some(match (&*folder, stem) {
+        ("", _) => stem.to_owned(),
+        (_, "__init__") => folder,
+        _ => format!("{folder}.{stem}"),
+    })
+}
+
+/// Folder and stem of a module file.
+pub(crate) fn module_parts(path: &str) -> Option<(&str, &str)> {
+    let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+    let stem = module_stem(file)?;
+    (folder.is_empty() || folder.split('/').all(is_package_name)).then_some((folder, stem))
+}
+
+fn is_package_name(component: &str) -> bool {
+    component != "__pycache__" && is_identifier(component)
+}
+
+/// The index of the folder that holds all others.
+const ROOT: usize = 0;
+
+#[derive(Debug)]
+struct Folder<'a> {
+    /// Without a slash at the end; empty for [`ROOT`].
+    path: &'a str,
+    parent: usize,
+    /// Each component can be part of a dotted name.
+    is_importable: bool,
+    has_init: bool,
+    has_module: bool,
+}
+
+/// A module file: where it is imported.
+#[derive(Debug, Clone, Copy)]
+struct Module<'a> {
+    /// The folder in which it is mounted.
+    folder: usize,
+    stem: &'a str,
+}
+
+/// Folders and modules of a release, for every tag.
+#[derive(Debug)]
+struct Layout<'a> {
+    manifest: &'a Manifest,
+    /// Parents before children.
+    folders: Vec<Folder<'a>>,
+    /// By file.
+    folder_of: Vec<usize>,
+    /// By file: a source, an extension module, a `.pyc` that stands for its source.
+    module_of: Vec<Option<Module<'a>>>,
+}
+
+/// What a dotted name stands for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Found {
+    /// Files of the module, all tags.
+    files: Vec<usize>,
+    /// The folder of the package or namespace package.
+    folder: Option<usize>,
+}
+
+impl<'a> Layout<'a> {
+    fn of(manifest: &'a Manifest) -> Self {
+        let mut layout = Self {
+            manifest,
+            folders: vec![Folder {
+                path: "",
+                parent: ROOT,
+                is_importable: true,
+                has_init: false,
+                has_module: false,
+            }],
+            folder_of: Vec::with_capacity(manifest.files.len()),
+            module_of: Vec::with_capacity(manifest.files.len()),
+        };
+        // The paths are sorted, so that all files below a folder are neighbours.
+        let mut current = ROOT;
+        for file in &manifest.files {
+            let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            current = layout.enter(current, folder);
+            layout.folder_of.push(current);
+            let module = layout.module(file, current);
+            if let Some(Module { folder, stem }) = module {
+                let folder = &mut layout.folders[folder];
+                folder.has_module = true;
+                folder.has_init |= stem == "__init__" && !folder.path.is_empty();
+            }
+            layout.module_of.push(module);
+        }
+        layout
+    }
+
+    /// The index of `folder`, added with its parents where they are new. `from` is where the file before is.
+    fn enter(&mut self, from: usize, folder: &'a str) -> usize {
+        let mut at = from;
+        while !contains(self.folders[at].path, folder) {
+            at = self.folders[at].parent;
+        }
+        while self.folders[at].path.len() < folder.len() {
+            let start = match self.folders[at].path.len() {
+                0 => 0,
+                length => length + 1,
+            };
+            let end = folder[start..]
+                .find('/')
+                .map_or(folder.len(), |length| start + length);
+            self.folders.push(Folder {
+                path: &folder[..end],
+                parent: at,
+                is_importable: self.folders[at].is_importable
+                    && is_package_name(&folder[start..end]),
+                has_init: false,
+                has_module: false,
+            });
+            at = self.folders.len() - 1;
+        }
+        at
+    }
+
+    fn module(&self, file: &'a FileEntry, folder: usize) -> Option<Module<'a>> {
+        let name = file_name(&file.path);
+        if self.manifest.objects[file.object].tag.is_none() {
+            let stem = module_stem(name)?;
+            return self.folders[folder]
+                .is_importable
+                .then_some(Module { folder, stem });
+        }
+        if self.manifest.source {
+            return None;
+        }
+        let (_, stem, _) = cached(&file.path)?;
+        let folder = self.folders[folder].parent;
+        (is_identifier(stem) && self.folders[folder].is_importable)
+            .then_some(Module { folder, stem })
+    }
+
+    /// The files and the folder that a dotted name stands for.
+    fn find(&self, module: &str) -> Found {
+        let mut found = Found::default();
+        if !module.split('.').all(is_package_name) {
+            return found;
+        }
+        let path = module.replace('.', "/");
+        found.folder = self.folder(&path);
+        if let Some(folder) = found.folder {
+            self.collect(&path, "__init__", folder, &mut found.files);
+        }
+        let (parent, stem) = path.rsplit_once('/').unwrap_or(("", &path));
+        if let Some(folder) = self.folder(parent) {
+            self.collect(parent, stem, folder, &mut found.files);
+        }
+        found
+    }
+
+    /// Files that are imported as `stem` from `folder`, whose path is `path`. Two binary searches.
+    fn collect(&self, path: &str, stem: &str, folder: usize, into: &mut Vec<usize>) {
+        let slash = if path.is_empty() { "" } else { "/" };
+        for cache in ["", "__pycache__/"] {
+            let prefix = format!("{path}{slash}{cache}{stem}.");
+            for at in self.range(&prefix) {
+                let is_it = |it: Module<'_>| it.folder == folder && it.stem == stem;
+                if self.module_of[at].is_some_and(is_it) {
+                    into.push(at);
+                }
+            }
+        }
+    }
+
+    fn folder(&self, path: &str) -> Option<usize> {
+        if path.is_empty() {
+            return Some(ROOT);
+        }
+        let first = self.range(&format!("{path}/")).next()?;
+        let mut at = self.folder_of[first];
+        while self.folders[at].path.len() > path.len() {
+            at = self.folders[at].parent;
+        }
+        Some(at)
+    }
+
+    /// The files whose paths begin with `prefix`.
+    fn range<'b>(&'b self, prefix: &'b str) -> impl Iterator<Item = usize> + 'b {
+        let files = &self.manifest.files;
+        let first = files.partition_point(|file| &*file.path < prefix);
+        (first..files.len()).take_while(move |at| files[*at].path.starts_with(prefix))
+    }
+}
+
+/// Whether the folder `inner` is `outer` or below it.
+fn contains(outer: &str, inner: &str) -> bool {
+    inner
+        .strip_prefix(outer)
+        .is_some_and(|rest| outer.is_empty() || rest.is_empty() || rest.starts_with('/'))
+}
+
+fn file_name(path: &str) -> &str {
+    split(path).1
+}
+
+/// A layout as the interpreter with one tag sees it.
+struct View<'a> {
+    layout: &'a Layout<'a>,
+    tag: &'a CacheTag,
+    /// By file: the bytecode that is loaded in place of a source.
+    bytecode_of: Vec<Option<usize>>,
+    /// By file: the interpreter would import it. It does not look at extension modules of other versions.
+    importable: Vec<bool>,
+    /// By object: it may follow, as it holds nothing but sources behind bytecode.
+    may_follow: Vec<bool>,
+}
+
+impl<'a> View<'a> {
+    fn new(manifest: &'a Manifest, layout: &'a Layout<'a>, tag: &'a CacheTag) -> Self {
+        let mut bytecode: BTreeMap<(usize, &str), usize> = BTreeMap::new();
+        for (at, file) in manifest.files.iter().enumerate() {
+            if manifest.objects[file.object].tag.as_ref() == Some(tag)
+                && let Some((_, stem, _)) = cached(&file.path)
+            {
+                bytecode.insert((layout.folders[layout.folder_of[at]].parent, stem), at);
+            }
+        }
+        let mut bytecode_of = vec![None; manifest.files.len()];
+        let mut may_follow: Vec<bool> = manifest
+            .objects
+            .iter()
+            .map(|object| object.tag.is_none())
+            .collect();
+        for (at, file) in manifest.files.iter().enumerate() {
+            let name = file_name(&file.path);
+            let follows = if let Some(stem) = name.strip_suffix(".py") {
+                bytecode_of[at] = bytecode.get(&(layout.folder_of[at], stem)).copied();
+                bytecode_of[at].is_some()
+            } else {
+                has_extension(name, "pyi")
+            };
+            may_follow[file.object] &= follows;
+        }
+        let importable = |(file, module): (&FileEntry, &Option<Module<'_>>)| {
+            module.is_some()
+                && manifest.objects[file.object].is_for(tag)
+                && !is_foreign(file_name(&file.path), tag)
+        };
+        Self {
+            layout,
+            tag,
+            bytecode_of,
+            importable: manifest
+                .files
+                .iter()
+                .zip(&layout.module_of)
+                .map(importable)
+                .collect(),
+            may_follow,
+        }
+    }
+
+    /// Whether the file is not for another interpreter.
+    fn is_for_tag(&self, file: usize) -> bool {
+        let manifest = self.layout.manifest;
+        manifest.objects[manifest.files[file].object].is_for(self.tag)
+    }
+
+    fn is_bytecode_of_a_source(&self, file: usize) -> bool {
+        let manifest = self.layout.manifest;
+        manifest.source && manifest.objects[manifest.files[file].object].tag.is_some()
+    }
+
+    /// The objects of the files that are wanted.
+    fn plan(&self, wanted: &[bool]) -> Plan {
+        let mut needed = vec![false; self.may_follow.len()];
+        for (file, wanted) in self.layout.manifest.files.iter().zip(wanted) {
+            needed[file.object] |= wanted;
+        }
+        let (later, now) = (0..needed.len())
+            .filter(|object| needed[*object])
+            .partition(|object| self.may_follow[*object]);
+        Plan { now, later }
+    }
+}
+
+/// Whether the file is an extension module for another version of Python.
+fn is_foreign(name: &str, tag: &CacheTag) -> bool {
+    name.strip_suffix(".so")
+        .and_then(|name| name.split_once('.'))
+        .is_some_and(|(_, suffix)| {
+            suffix.starts_with("cpython-")
+                && !suffix
+                    .strip_prefix(tag.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        })
+}
+
+/// A walk along import edges and to parent packages.
+struct Walk<'a> {
+    view: &'a View<'a>,
+    /// Files to look at. Each gets here at most once.
+    open: Vec<usize>,
+    wanted: Vec<bool>,
+    visited: Vec<bool>,
+    /// Namespace packages that stand for what is in them.
+    expanded: Vec<bool>,
+    /// Folder and file of each `__init__`, by folder.
+    inits: Vec<(usize, usize)>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(view: &'a View<'a>) -> Self {
+        let Layout {
+            folders, module_of, ..
+        } = view.layout;
+        let mut inits: Vec<(usize, usize)> = module_of
+            .iter()
+            .enumerate()
+            .filter_map(|(at, module)| Some((module.as_ref()?, at)))
+            .filter(|(module, at)| module.stem == "__init__" && view.importable[*at])
+            .map(|(module, at)| (module.folder, at))
+            .collect();
+        inits.sort_unstable();
+        let mut walk = Self {
+            view,
+            open: Vec::new(),
+            wanted: vec![false; module_of.len()],
+            visited: vec![false; folders.len()],
+            expanded: vec![false; folders.len()],
+            inits,
+        };
+        // Nothing is imported by importing the root.
+        walk.visited[ROOT] = true;
+        walk
+    }
+
+    /// Adds a module by its dotted name. Whether there is one.
+    fn start(&mut self, module: &str) -> bool {
+        let Found { files, folder } = self.view.layout.find(module);
+        let mut known = false;
+        for file in files {
+            if self.view.importable[file] {
+                known = true;
+                self.push(file);
+            }
+        }
+        if !known && let Some(folder) = folder {
+            known = true;
+            self.visit(folder);
+            self.expanded[folder] = true;
+        }
+        known
+    }
+
+    fn push(&mut self, file: usize) {
+        if !self.wanted[file] {
+            self.wanted[file] = true;
+            self.open.push(file);
+        }
+    }
+
+    /// The package and its parents, which Python imports before what is in it.
+    fn visit(&mut self, folder: usize) {
+        let mut at = folder;
+        while !self.visited[at] {
+            self.visited[at] = true;
+            let first = self.inits.partition_point(|(folder, _)| *folder < at);
+            for index in first..self.inits.len() {
+                let (folder, file) = self.inits[index];
+                if folder != at {
+                    break;
+                }
+                self.push(file);
+            }
+            at = self.view.layout.folders[at].parent;
+        }
+    }
+
+    /// The files that are wanted once everything is followed to its end.
+    fn closure(mut self) -> Vec<bool> {
+        self.expand();
+        let layout = self.view.layout;
+        while let Some(file) = self.open.pop() {
+            if let Some(module) = layout.module_of[file] {
+                self.visit(module.folder);
+            }
+            for target in &layout.manifest.files[file].imports {
+                let target = *target as usize;
+                if self.view.importable[target] {
+                    self.push(target);
+                }
+            }
+        }
+        // What is no module comes with the package that it belongs to.
+        let owners = owners(&layout.folders);
+        for (file, folder) in layout.folder_of.iter().enumerate() {
+            if layout.module_of[file].is_none() && !self.view.is_bytecode_of_a_source(file) {
+                self.wanted[file] = self.view.is_for_tag(file) && self.visited[owners[*folder]];
+            }
+        }
+        for file in 0..self.wanted.len() {
+            if self.wanted[file]
+                && let Some(bytecode) = self.view.bytecode_of[file]
+            {
+                self.wanted[bytecode] = true;
+            }
+        }
+        self.wanted
+    }
+
+    /// Adds what is in the namespace packages that were asked for.
+    fn expand(&mut self) {
+        let layout = self.view.layout;
+        if !self.expanded.contains(&true) {
+            return;
+        }
+        for (at, folder) in layout.folders.iter().enumerate().skip(1) {
+            if self.expanded[folder.parent] && folder.parent != ROOT && !folder.has_init {
+                self.expanded[at] = true;
+            }
+        }
+        for (file, module) in layout.module_of.iter().enumerate() {
+            let Some(module) = module else { continue };
+            let inside = if module.stem == "__init__" {
+                layout.folders[module.folder].parent
+            } else {
+                module.folder
+            };
+            if self.expanded[inside] && self.view.importable[file] {
+                self.push(file);
+            }
+        }
+    }
+}
+
+/// By folder: the package with which its data files come. That is the nearest regular package around them,
+/// since packages open files in folders below their own; else the nearest folder with modules; else the root,
+/// whose files come always.
+fn owners(folders: &[Folder<'_>]) -> Vec<usize> {
+    let mut regular = vec![ROOT; folders.len()];
+    let mut owners = vec![ROOT; folders.len()];
+    for (at, folder) in folders.iter().enumerate().skip(1) {
+        regular[at] = if folder.has_init {
+            at
+        } else {
+            regular[folder.parent]
+        };
+        owners[at] = if regular[at] != ROOT {
+            regular[at]
+        } else if folder.has_module {
+            at
+        } else {
+            owners[folder.parent]
+        };
+    }
+    owners
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn module_names_are_dotted_paths() {
+        for (path, name) in [
+            ("pkg/__init__.py", Some("pkg")),
+            ("pkg/a.py", Some("pkg.a")),
+            ("pkg/a.pyc", Some("pkg.a")),
+            ("pkg/ext.cpython-314-wasm32-emscripten.so", Some("pkg.ext")),
+            ("pkg/sub/__init__.abi3.so", Some("pkg.sub")),
+            ("single.py", Some("single")),
+            ("pkg/__main__.py", Some("pkg.__main__")),
+            ("pkg/a.pyi", None),
+            ("pkg/a-b.py", None),
+            ("pkg-data/a.py", None),
+            ("pkg/__pycache__/a.py", None),
+            ("pkg/a.b.py", None),
+            ("pkg/.py", None),
+        ] {
+            assert_eq!(module_name(path).as_deref(), name, "{path}");
+        }
+    }
+}
