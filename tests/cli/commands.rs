@@ -442,6 +442,10 @@ fn release_is_refused() {
         .run(&format!("release {start} {to}"))
         .run(&format!("release {changed} {to}"))
         .run(&format!("release {empty} {to}"))
+        .run(&format!("release {wheel} {to} --no-source"))
+        .run(&format!(
+            "release {wheel} {to} --entry greet --entry greet.gone"
+        ))
         .run(&format!(
             "release {wheel} --repo repo --keys keys --bytecode off,auto"
         ))

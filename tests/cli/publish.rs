@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use support::{NOW, TestRepository, WheelBuilder, files, skipped};
-use webimport_cli::bytecode::BytecodeChoice;
+use webimport_cli::bytecode::{BytecodeChoice, SourceChoice};
 use webimport_cli::keys::KeyFolder;
 use webimport_cli::observe::{Event, Observer, Silent, WriteStep};
 use webimport_cli::project::ProjectError;
@@ -366,6 +366,8 @@ fn in_folder(folder: &Path) -> ReleaseOptions {
         channel: None,
         bytecode: Some(BytecodeChoice::Off),
         pyodide: None,
+        source: SourceChoice::Included,
+        entry: Vec::new(),
         validity: Validity::from(NOW),
     }
 }

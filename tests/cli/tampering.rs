@@ -594,7 +594,8 @@ fn all_that_a_draft_changes_is_shown() {
     let attacker = SigningKey::from_seed([66; 32]).public();
     let unknown =
         json!({"keytype": "rsa", "scheme": "rsassa-pss-sha256", "keyval": {"public": "x"}});
-    let unknown: webimport_core::keys::PublicKey = serde_json::from_value(unknown).unwrap();
+    let unknown = webimport_core::json::parse(unknown.to_string().as_bytes(), "key").unwrap();
+    let unknown = webimport_core::keys::PublicKey::from_value(unknown).unwrap();
     let old = json_of(&repository.root().join("metadata/1.root.json"))["signed"]["roles"]["targets"]["keyids"][0]
         .as_str()
         .unwrap()

@@ -2,8 +2,8 @@
 
 Run with one argument, a job folder. It holds `job.json` with the cache tag that is wanted (or null for any)
 and the paths of the sources inside the release; the source with index N is `in/N`, and its bytecode goes to
-`out/N`: an unchecked hash-based pyc (PEP 552), whose file name is the path inside the release. `result.json`
-says which interpreter it was and which sources do not compile.
+`out/N`: an unchecked hash-based pyc (PEP 552), whose file name is the path inside the release behind the job's
+`prefix`. `result.json` says which interpreter it was and which sources do not compile.
 """
 
 import importlib.util
@@ -28,12 +28,12 @@ def main(job):
         "failed": {},
     }
     if request["tag"] in (None, tag):
-        compile_all(job, request["paths"], result["failed"])
+        compile_all(job, request["prefix"], request["paths"], result["failed"])
     with open(os.path.join(job, "result.json"), "w", encoding="utf-8") as file:
         json.dump(result, file)
 
 
-def compile_all(job, paths, failed):
+def compile_all(job, prefix, paths, failed):
     # A doubtful escape is for the author of the source, who sees it elsewhere.
     warnings.simplefilter("ignore")
     for index, path in enumerate(paths):
@@ -42,7 +42,7 @@ def compile_all(job, paths, failed):
         with open(os.path.join(job, "in", str(index)), "rb") as file:
             source = file.read()
         try:
-            code = compile(source, path, "exec", dont_inherit=True, optimize=0)
+            code = compile(source, prefix + path, "exec", dont_inherit=True, optimize=0)
             body = marshal.dumps(code)
         except Exception as error:  # SyntaxError, ValueError, RecursionError, MemoryError, whatever comes
             failed[path] = "{}: {}".format(type(error).__name__, error)

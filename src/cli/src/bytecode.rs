@@ -65,6 +65,19 @@ impl BytecodeChoice {
     }
 }
 
+/// Before the path in a code object's file name, where the release has no source: tracebacks say so.
+pub(crate) const NO_SOURCE: &str = "<no source>/";
+
+/// Whether a release has the sources that its bytecode is compiled from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SourceChoice {
+    /// It has them.
+    #[default]
+    Included,
+    /// It has bytecode in their place.
+    LeftOut,
+}
+
 /// Bytecode cannot be made as asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -124,6 +137,7 @@ pub(crate) struct Bytecode {
 pub(crate) fn compile(
     choice: &BytecodeChoice,
     pyodide: Option<&Path>,
+    source: SourceChoice,
     files: &BTreeMap<String, Vec<u8>>,
     observer: &dyn Observer,
 ) -> Result<Vec<Bytecode>, BytecodeError> {
@@ -137,6 +151,10 @@ pub(crate) fn compile(
     }
     let job = Job {
         sources: &sources,
+        prefix: match source {
+            SourceChoice::Included => "",
+            SourceChoice::LeftOut => NO_SOURCE,
+        },
         observer,
     };
     match choice {
@@ -161,7 +179,7 @@ pub(crate) fn compile(
 }
 
 /// `DIR/__pycache__/STEM.TAG.pyc` for `DIR/STEM.py`; `None` if `path` is no source.
-fn cache_path(path: &str, tag: &str) -> Option<String> {
+pub(crate) fn cache_path(path: &str, tag: &str) -> Option<String> {
     let (folder, file) = match path.rsplit_once('/') {
         Some((folder, file)) => (format!("{folder}/"), file),
         None => (String::new(), path),
@@ -227,11 +245,13 @@ struct Report {
 #[derive(Serialize)]
 struct Request<'a> {
     tag: Option<&'a str>,
+    prefix: &'a str,
     paths: Vec<&'a str>,
 }
 
 struct Job<'a> {
     sources: &'a [(&'a str, &'a [u8])],
+    prefix: &'static str,
     observer: &'a dyn Observer,
 }
 
@@ -305,6 +325,7 @@ impl Job<'_> {
         }
         let request = Request {
             tag,
+            prefix: self.prefix,
             paths: self.sources.iter().map(|(path, _)| *path).collect(),
         };
         fs::write(
@@ -446,7 +467,7 @@ mod tests {
         ]);
         let choice = BytecodeChoice::Interpreters(vec![python]);
         let run = || {
-            compile(&choice, None, &files, &Silent)
+            compile(&choice, None, SourceChoice::Included, &files, &Silent)
                 .unwrap()
                 .pop()
                 .unwrap()
@@ -470,7 +491,7 @@ mod tests {
         let files = BTreeMap::from([("a.py".to_owned(), Vec::new())]);
         let choice = BytecodeChoice::Interpreters(vec!["no-program-has-this-name".into()]);
         assert!(matches!(
-            compile(&choice, None, &files, &Silent),
+            compile(&choice, None, SourceChoice::Included, &files, &Silent),
             Err(BytecodeError::Interpreter { .. })
         ));
     }

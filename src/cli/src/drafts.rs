@@ -6,7 +6,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize as _;
 use webimport_core::error::{Error as CoreError, VerifyError};
 use webimport_core::limits::Limits;
 use webimport_core::metadata::{Envelope, RoleKind, Root};
@@ -207,7 +206,7 @@ fn check_lifetimes(root: &Root) -> Result<(), String> {
     let Some(value) = root.other.get(LIFETIMES_FIELD) else {
         return Ok(());
     };
-    let right = Lifetimes::deserialize(value).is_ok_and(|it| {
+    let right = Lifetimes::of(value).is_some_and(|it| {
         ROLES
             .iter()
             .all(|role| (1..=LONGEST).contains(&it.days(*role)))

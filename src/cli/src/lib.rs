@@ -20,6 +20,7 @@ pub mod cli;
 pub mod clock;
 pub mod doctor;
 pub mod drafts;
+mod imports;
 pub mod keyring;
 pub mod keys;
 pub mod memory;

@@ -1,13 +1,15 @@
 //! Puts the files of a release into objects.
 //!
 //! Small files travel together: in path order, so that the files of one package are neighbours and compress
-//! well, in packs of bounded size, so that a change of one file costs its readers one pack. The bytes depend
-//! on the files alone.
+//! well, in packs of bounded size, so that a change of one file costs its readers one pack. In a partial release
+//! each module is an object of its own, so that readers fetch what they import; the files beside the modules
+//! travel by folder. The bytes depend on the files alone.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 
 use flate2::{Compression, GzBuilder};
+use webimport_core::closure::module_name;
 use webimport_core::digest::Sha256Digest;
 use webimport_core::manifest::{Encoding, FileEntry, ObjectEntry};
 use webimport_core::names::CacheTag;
@@ -20,6 +22,15 @@ pub(crate) const ALONE: usize = 1024 * 1024;
 /// The value of the gzip header field `OS` for "unknown": the same on every machine.
 const UNKNOWN_SYSTEM: u8 = 255;
 
+/// What shares an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// For readers that fetch everything.
+    Whole,
+    /// For readers that fetch what they import.
+    Partial,
+}
+
 /// Objects and what is in them, as a manifest lists it.
 #[derive(Debug, Default)]
 pub(crate) struct Packed {
@@ -31,34 +42,58 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// Packs files of one kind: sources and data without a tag, or the bytecode of one tag. `advance` is told
+    /// Packs files of one kind: sources behind bytecode, the bytecode of one tag, or all else. `advance` is told
     /// the decoded bytes that were packed so far in this call.
     pub(crate) fn add<'a>(
         &mut self,
         files: impl Iterator<Item = (&'a str, &'a [u8])>,
         tag: Option<&CacheTag>,
+        layout: Layout,
         mut advance: impl FnMut(u64),
     ) -> io::Result<()> {
         let mut done = 0;
-        let mut pack: Vec<(&str, &[u8])> = Vec::new();
-        let mut size = 0;
+        let mut empty = None;
+        let mut together: BTreeMap<&str, Vec<(&str, &[u8])>> = BTreeMap::new();
         for (path, content) in files {
-            if content.len() > ALONE {
+            let is_module =
+                layout == Layout::Partial && (tag.is_some() || module_name(path).is_some());
+            if is_module && content.is_empty() {
+                // One object is enough for nothing.
+                let object = *empty.get_or_insert(self.objects.len());
+                if object == self.objects.len() {
+                    self.object(&[(path, content)], tag)?;
+                } else {
+                    self.files.push(entry(path, content, object, 0));
+                }
+            } else if is_module || content.len() > ALONE {
                 self.object(&[(path, content)], tag)?;
+                done += content.len() as u64;
+                advance(done);
             } else {
+                let key = match layout {
+                    Layout::Whole => "",
+                    Layout::Partial => group(path),
+                };
+                together.entry(key).or_default().push((path, content));
+            }
+        }
+        for files in together.into_values() {
+            let mut pack: Vec<(&str, &[u8])> = Vec::new();
+            let mut size = 0;
+            for (path, content) in files {
                 if size + content.len() > PACK {
                     self.object(&pack, tag)?;
+                    done += size as u64;
+                    advance(done);
                     pack.clear();
                     size = 0;
                 }
                 size += content.len();
                 pack.push((path, content));
             }
-            done += content.len() as u64;
-            advance(done);
-        }
-        if !pack.is_empty() {
             self.object(&pack, tag)?;
+            done += size as u64;
+            advance(done);
         }
         Ok(())
     }
@@ -67,13 +102,8 @@ impl Packed {
         let mut decoded = Vec::new();
         let mut entries = Vec::with_capacity(files.len());
         for (path, content) in files {
-            entries.push(FileEntry {
-                path: (*path).to_owned(),
-                size: content.len() as u64,
-                sha256: Sha256Digest::of(content),
-                object: self.objects.len(),
-                offset: decoded.len() as u64,
-            });
+            let offset = decoded.len() as u64;
+            entries.push(entry(path, content, self.objects.len(), offset));
             decoded.extend_from_slice(content);
         }
         let decoded_size = decoded.len() as u64;
@@ -94,6 +124,30 @@ impl Packed {
         self.files.append(&mut entries);
         self.content.insert(sha256, bytes);
         Ok(())
+    }
+}
+
+fn entry(path: &str, content: &[u8], object: usize, offset: u64) -> FileEntry {
+    FileEntry {
+        path: path.to_owned(),
+        size: content.len() as u64,
+        sha256: Sha256Digest::of(content),
+        object,
+        offset,
+        imports: Vec::new(),
+    }
+}
+
+/// What files beside modules travel with: those of their folder. The metadata of all distributions are always
+/// fetched, and so travel together.
+fn group(path: &str) -> &str {
+    let is_metadata = path
+        .split_once('/')
+        .is_some_and(|(top, _)| top.ends_with(".dist-info"));
+    if is_metadata {
+        ".dist-info"
+    } else {
+        path.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 }
 
@@ -118,6 +172,7 @@ mod tests {
             .add(
                 files.iter().map(|(path, content)| (*path, &**content)),
                 None,
+                Layout::Whole,
                 |_| (),
             )
             .unwrap();
@@ -160,6 +215,57 @@ mod tests {
     }
 
     #[test]
+    fn in_a_partial_release_modules_are_alone_and_the_rest_travels_by_folder() {
+        let files = [
+            ("a-1.dist-info/METADATA", "a"),
+            ("a/__init__.py", ""),
+            ("a/b.py", "b"),
+            ("a/b/__init__.py", ""),
+            ("a/b/table.csv", "1"),
+            ("a/b/x.so", "so"),
+            ("a/data.txt", "2"),
+            ("a/more.txt", "3"),
+            ("a/py.typed", ""),
+            ("b-1.dist-info/METADATA", "b"),
+            ("b-1.dist-info/licenses/LICENSE", "c"),
+        ];
+        let mut packed = Packed::default();
+        let content = files.map(|(path, text)| (path, text.as_bytes()));
+        packed
+            .add(content.into_iter(), None, Layout::Partial, |_| ())
+            .unwrap();
+        let mut objects = vec![Vec::new(); packed.objects.len()];
+        for file in &packed.files {
+            objects[file.object].push(&*file.path);
+        }
+        assert_eq!(
+            objects,
+            [
+                &["a/__init__.py", "a/b/__init__.py"][..],
+                &["a/b.py"],
+                &["a/b/x.so"],
+                &[
+                    "a-1.dist-info/METADATA",
+                    "b-1.dist-info/METADATA",
+                    "b-1.dist-info/licenses/LICENSE"
+                ],
+                &["a/data.txt", "a/more.txt", "a/py.typed"],
+                &["a/b/table.csv"],
+            ]
+        );
+        let tag = "cpython-314".parse().unwrap();
+        let mut packed = Packed::default();
+        let content = [
+            ("a/__pycache__/b-c.cpython-314.pyc", &b"x"[..]),
+            ("b", b"y"),
+        ];
+        packed
+            .add(content.into_iter(), Some(&tag), Layout::Partial, |_| ())
+            .unwrap();
+        assert_eq!(packed.objects.len(), 2);
+    }
+
+    #[test]
     fn packs_are_bounded() {
         let files: Vec<(String, Vec<u8>)> = (0..10)
             .map(|index| (format!("{index}"), vec![index; ALONE]))
@@ -169,6 +275,7 @@ mod tests {
             .add(
                 files.iter().map(|(path, content)| (&**path, &**content)),
                 None,
+                Layout::Whole,
                 |_| (),
             )
             .unwrap();

@@ -26,6 +26,8 @@ pub struct Settings {
     pub channel: Option<Channel>,
     /// Whether and how it gets bytecode.
     pub bytecode: Option<BytecodeChoice>,
+    /// The modules that readers of a partial release take when they name none; empty if it does not say.
+    pub entry: Vec<String>,
 }
 
 /// A project cannot be built.
@@ -96,7 +98,7 @@ impl Coded for ProjectError {
                 "give the project's folder, or a file whose name ends in `.whl`"
             }
             Self::Settings { .. } => "correct the value in `pyproject.toml`",
-            Self::UnknownKey { .. } => "known keys: name, channel, bytecode",
+            Self::UnknownKey { .. } => "known keys: name, channel, bytecode, entry",
             Self::NoBuilder { .. } => "install pip or uv, or give a wheel that was built elsewhere",
             Self::Build { .. } => "the project has to build with `pip wheel --no-deps .` first",
             Self::Io { .. } => "check the permissions, and the space of the temporary folder",
@@ -177,6 +179,16 @@ pub fn settings(folder: &Path) -> Result<Settings, ProjectError> {
                 let choice = BytecodeChoice::parse(values)
                     .map_err(|reason| invalid(format!("`{key}`: {reason}")))?;
                 settings.bytecode = Some(choice);
+            }
+            "entry" => {
+                let modules = value.as_array().and_then(|values| {
+                    let modules = values
+                        .iter()
+                        .map(|module| module.as_str().map(str::to_owned));
+                    modules.collect::<Option<Vec<_>>>()
+                });
+                settings.entry = modules
+                    .ok_or_else(|| invalid(format!("expected `{key}` to be a list of strings")))?;
             }
             _ => {
                 return Err(ProjectError::UnknownKey {
@@ -369,7 +381,7 @@ mod tests {
     #[test]
     fn settings_are_read_and_unknown_keys_refused() {
         let folder = project(
-            "[tool.webimport]\nname = \"a\"\nchannel = \"next\"\nbytecode = [\"python3.13\"]\n",
+            "[tool.webimport]\nname = \"a\"\nchannel = \"next\"\nbytecode = [\"python3.13\"]\nentry = [\"a.b\"]\n",
         );
         let settings = settings(folder.path()).unwrap();
         assert_eq!(settings.name.unwrap().as_str(), "a");
@@ -378,6 +390,8 @@ mod tests {
             settings.bytecode,
             Some(BytecodeChoice::Interpreters(vec!["python3.13".into()]))
         );
+
+        assert_eq!(settings.entry, ["a.b"]);
 
         assert_eq!(
             super::settings(project("[project]\n").path()).unwrap(),
@@ -397,6 +411,10 @@ mod tests {
             refused("[tool.webimport]\nbytecode = [1]\n"),
             "config.invalid"
         );
+        for entry in ["\"a\"", "[1]", "{}"] {
+            let toml = format!("[tool.webimport]\nentry = {entry}\n");
+            assert_eq!(refused(&toml), "config.invalid");
+        }
         assert_eq!(refused("[tool]\nwebimport = 1\n"), "config.invalid");
         assert_eq!(refused("[tool"), "config.invalid");
         assert_eq!(

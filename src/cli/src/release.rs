@@ -5,7 +5,7 @@
 //! succeeded.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::PathBuf;
 
@@ -16,14 +16,19 @@ use webimport_core::limits::Limits;
 use webimport_core::manifest::{Distribution, FORMAT, ImportNames, Manifest};
 use webimport_core::names::{CacheTag, Channel, NameSyntax, ReleaseName, Version};
 
-use crate::bytecode::{self, Bytecode, BytecodeChoice, BytecodeError};
+use crate::bytecode::{self, Bytecode, BytecodeChoice, BytecodeError, SourceChoice, cache_path};
+use crate::imports::{self, Graph};
 use crate::keyring::Keyring;
 use crate::observe::{Event, Observer, Unit};
-use crate::pack::Packed;
+use crate::pack::{Layout, Packed};
 use crate::project::{self, ProjectError, Settings};
 use crate::repository::{Publication, Published, Repository, RepositoryError, Validity};
 use crate::requirement;
 use crate::wheel::{self, Wheel, WheelError, WheelLimits, normalized_name};
+
+/// A release is partial if what one interpreter needs of it has more bytes than this, decoded: what is not
+/// bytecode nor a source behind bytecode, and the larger one of the sources and the bytecode of one tag.
+pub const PARTIAL_ABOVE: u64 = 16 * 1024 * 1024;
 
 /// What to release and where. `None` takes the project's setting, then the default.
 #[derive(Debug, Clone)]
@@ -44,6 +49,10 @@ pub struct ReleaseOptions {
     pub bytecode: Option<BytecodeChoice>,
     /// The folder of npm's `pyodide` package, for bytecode.
     pub pyodide: Option<PathBuf>,
+    /// Whether the release has its sources.
+    pub source: SourceChoice,
+    /// The modules that readers of a partial release take when they name none. Empty: the project's.
+    pub entry: Vec<String>,
     /// When, and for how long the metadata are valid.
     pub validity: Validity,
 }
@@ -69,6 +78,12 @@ pub struct Released {
     pub requires: Vec<String>,
     /// The bytecode inside.
     pub bytecode: Vec<BytecodeSummary>,
+    /// Whether readers fetch what they import, and not the whole release.
+    pub partial: bool,
+    /// The modules that readers of a partial release take when they name none; if empty, all.
+    pub entry: Vec<String>,
+    /// Whether the sources are inside.
+    pub source: bool,
     /// Files, bytecode included.
     pub files: usize,
     /// Objects.
@@ -90,6 +105,16 @@ pub struct BytecodeSummary {
     pub made_by: String,
     /// Sources that have bytecode.
     pub files: usize,
+}
+
+impl From<Bytecode> for BytecodeSummary {
+    fn from(bytecode: Bytecode) -> Self {
+        Self {
+            tag: bytecode.tag,
+            made_by: bytecode.made_by,
+            files: bytecode.files.len(),
+        }
+    }
 }
 
 /// A release is refused.
@@ -121,6 +146,15 @@ pub enum ReleaseError {
     /// Nothing in it can be imported.
     #[error("the release has no importable module")]
     NoModules,
+    /// Sources are left out, and there is nothing in their place.
+    #[error("the release is to have no source, and there is no bytecode to take its place")]
+    NoBytecode,
+    /// An entry module is not in the release.
+    #[error("the entry module `{module}` is not in the release")]
+    Entry {
+        /// The dotted name.
+        module: String,
+    },
     /// A project.
     #[error(transparent)]
     Project(#[from] ProjectError),
@@ -150,6 +184,8 @@ impl Coded for ReleaseError {
             Self::Nothing | Self::NoModules => "publish.no_source",
             Self::Collision { .. } | Self::Twice { .. } => "publish.collision",
             Self::Name(_) => "publish.name",
+            Self::NoBytecode => "publish.bytecode",
+            Self::Entry { .. } => "publish.entry",
             Self::Pack(_) | Self::Json(_) => "publish.pack",
             Self::Project(error) => error.code(),
             Self::Wheel(error) => error.code(),
@@ -170,6 +206,13 @@ impl Coded for ReleaseError {
             }
             Self::Twice { .. } => "give one version of each distribution".into(),
             Self::Name(_) => "give --name and --version".into(),
+            Self::NoBytecode => {
+                "put Python 3.14 on PATH, or give --bytecode PYTHON or --pyodide DIR, with --no-source".into()
+            }
+            Self::Entry { .. } => {
+                "name modules as `import` does, `package.module`, in --entry or in `entry` of `[tool.webimport]`"
+                    .into()
+            }
             Self::Pack(_) | Self::Json(_) => "report this as a bug".into(),
             Self::Project(error) => error.hint(),
             Self::Wheel(error) => error.hint(),
@@ -190,30 +233,53 @@ pub fn release(
 ) -> Result<Released, ReleaseError> {
     let repository = Repository::open(&options.repository)?;
     repository.check_keys(&options.keys)?;
+    if options.source == SourceChoice::LeftOut && options.bytecode == Some(BytecodeChoice::Off) {
+        // Before anything is built.
+        return Err(ReleaseError::NoBytecode);
+    }
     let Sources {
         wheels,
         name,
         version,
         channel,
         bytecode: choice,
+        entry,
         mut notes,
     } = Sources::read(options, observer)?;
 
     let requires = requirement::unsatisfied(&wheels);
     let requires_python = requires_python(&wheels);
     let distributions = distributions(&wheels);
-    let files = merge(wheels)?;
+    let mut files = merge(wheels)?;
     let bytecode = {
         let noting = Noting {
             observer,
             notes: RefCell::new(&mut notes),
         };
-        bytecode::compile(&choice, options.pyodide.as_deref(), &files, &noting)?
+        let pyodide = options.pyodide.as_deref();
+        bytecode::compile(&choice, pyodide, options.source, &files, &noting)?
     };
     notes.extend(bytecode.iter().flat_map(failures));
 
-    let packed = pack(&files, &bytecode, observer)?;
-    let manifest = finish(Manifest {
+    let sources = match options.source {
+        SourceChoice::Included => None,
+        SourceChoice::LeftOut if bytecode.iter().all(|it| it.files.is_empty()) => {
+            return Err(ReleaseError::NoBytecode);
+        }
+        SourceChoice::LeftOut => {
+            notes.extend(left_out(&files, &bytecode));
+            Some(files.extract_if(.., |path, _| is_source(path)).collect())
+        }
+    };
+    let kinds = Kinds::of(&files, &bytecode);
+    let partial = kinds.needed() > PARTIAL_ABOVE;
+    let imports = if partial {
+        imports::graph(sources.as_ref().unwrap_or(&files))?
+    } else {
+        Graph::new()
+    };
+    let packed = kinds.pack(partial, observer)?;
+    let manifest = Manifest {
         format: FORMAT.into(),
         name,
         version,
@@ -222,9 +288,13 @@ pub fn release(
         distributions,
         requires,
         requires_python,
+        partial,
+        entry,
+        source: options.source == SourceChoice::Included,
         objects: packed.objects,
         files: packed.files,
-    })?;
+    };
+    let manifest = finish(manifest, &imports)?;
     let publication = Publication {
         name: manifest.name.clone(),
         version: manifest.version.clone(),
@@ -240,20 +310,6 @@ pub fn release(
         total,
     });
     let change = repository.publish(&publication, &options.keys, &options.validity, observer)?;
-    let bytecode = bytecode.into_iter().map(
-        |Bytecode {
-             tag,
-             made_by,
-             files,
-             ..
-         }| {
-            BytecodeSummary {
-                tag,
-                made_by,
-                files: files.len(),
-            }
-        },
-    );
     Ok(Released {
         change,
         name: manifest.name,
@@ -263,7 +319,10 @@ pub fn release(
         modules: manifest.modules,
         distributions: manifest.distributions,
         requires: manifest.requires,
-        bytecode: bytecode.collect(),
+        bytecode: bytecode.into_iter().map(BytecodeSummary::from).collect(),
+        partial: manifest.partial,
+        entry: manifest.entry,
+        source: manifest.source,
         files: manifest.files.len(),
         objects: manifest.objects.len(),
         bytes: manifest.objects.iter().map(|object| object.size).sum(),
@@ -279,6 +338,7 @@ struct Sources {
     version: Version,
     channel: Channel,
     bytecode: BytecodeChoice,
+    entry: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -326,6 +386,11 @@ impl Sources {
                 .clone()
                 .or(settings.bytecode)
                 .unwrap_or_default(),
+            entry: if options.entry.is_empty() {
+                settings.entry
+            } else {
+                options.entry.clone()
+            },
             notes: wheels
                 .iter()
                 .flat_map(|wheel| wheel.notes.iter().cloned())
@@ -416,54 +481,136 @@ fn merge(wheels: Vec<Wheel>) -> Result<BTreeMap<String, Vec<u8>>, ReleaseError> 
     Ok(files)
 }
 
-fn pack(
-    files: &BTreeMap<String, Vec<u8>>,
-    bytecode: &[Bytecode],
-    observer: &dyn Observer,
-) -> Result<Packed, ReleaseError> {
-    let size = |files: &BTreeMap<String, Vec<u8>>| {
-        files
-            .values()
-            .map(|content| content.len() as u64)
-            .sum::<u64>()
-    };
-    let total = size(files)
-        + bytecode
-            .iter()
-            .map(|bytecode| size(&bytecode.files))
-            .sum::<u64>();
-    observer.event(Event::Stage {
-        title: "packing",
-        unit: Unit::Bytes,
-        total,
-    });
-    let mut packed = Packed::default();
-    let mut before = 0;
-    let kinds = std::iter::once((files, None)).chain(
-        bytecode
-            .iter()
-            .map(|bytecode| (&bytecode.files, Some(&bytecode.tag))),
-    );
-    for (files, tag) in kinds {
-        let content = files.iter().map(|(path, content)| (&**path, &**content));
-        packed.add(content, tag, |done| {
-            observer.event(Event::Progress(before + done));
-        })?;
-        before += size(files);
-    }
-    Ok(packed)
+fn is_source(path: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, own)| own == "py")
 }
 
-/// Puts the files in order, fills in the import names and applies the readers' rules.
-fn finish(mut manifest: Manifest) -> Result<Manifest, ReleaseError> {
+/// The files of a release by what readers do with them. Files of two kinds never share an object.
+struct Kinds<'a> {
+    /// Sources for which every tag has bytecode, and stubs: what may follow after the first import.
+    sources: Vec<(&'a str, &'a [u8])>,
+    /// What else every interpreter needs.
+    rest: Vec<(&'a str, &'a [u8])>,
+    bytecode: &'a [Bytecode],
+}
+
+impl<'a> Kinds<'a> {
+    fn of(files: &'a BTreeMap<String, Vec<u8>>, bytecode: &'a [Bytecode]) -> Self {
+        let tags: Vec<&Bytecode> = bytecode.iter().filter(|it| !it.files.is_empty()).collect();
+        let follows = |path: &str| {
+            let is_stub = path.rsplit_once('.').is_some_and(|(_, own)| own == "pyi");
+            let is_compiled = |it: &&Bytecode| {
+                cache_path(path, it.tag.as_str()).is_some_and(|path| it.files.contains_key(&path))
+            };
+            !tags.is_empty() && (is_stub || (is_source(path) && tags.iter().all(is_compiled)))
+        };
+        let (sources, rest) = files
+            .iter()
+            .map(|(path, content)| (&**path, &**content))
+            .partition(|(path, _)| follows(path));
+        Self {
+            sources,
+            rest,
+            bytecode,
+        }
+    }
+
+    /// The decoded bytes that one interpreter needs.
+    fn needed(&self) -> u64 {
+        let bytecode = self.bytecode.iter().map(|it| size(contents(&it.files)));
+        let bytecode = bytecode.max().unwrap_or_default();
+        let sources = size(self.sources.iter().map(|(_, content)| *content));
+        size(self.rest.iter().map(|(_, content)| *content)) + sources.max(bytecode)
+    }
+
+    fn pack(&self, partial: bool, observer: &dyn Observer) -> Result<Packed, ReleaseError> {
+        let layout = if partial {
+            Layout::Partial
+        } else {
+            Layout::Whole
+        };
+        let bytecode = self.bytecode.iter().map(|it| {
+            let files = it.files.iter();
+            let files: Vec<_> = files.map(|(path, content)| (&**path, &**content)).collect();
+            (files, Some(&it.tag))
+        });
+        let kinds: Vec<_> = [(self.sources.clone(), None), (self.rest.clone(), None)]
+            .into_iter()
+            .chain(bytecode)
+            .collect();
+        let of = |files: &[(&str, &[u8])]| size(files.iter().map(|(_, content)| *content));
+        observer.event(Event::Stage {
+            title: "packing",
+            unit: Unit::Bytes,
+            total: kinds.iter().map(|(files, _)| of(files)).sum(),
+        });
+        let mut packed = Packed::default();
+        let mut before = 0;
+        for (files, tag) in kinds {
+            let total = of(&files);
+            packed.add(files.into_iter(), tag, layout, |done| {
+                observer.event(Event::Progress(before + done));
+            })?;
+            before += total;
+        }
+        Ok(packed)
+    }
+}
+
+fn contents(files: &BTreeMap<String, Vec<u8>>) -> impl Iterator<Item = &[u8]> {
+    files.values().map(|content| &**content)
+}
+
+fn size<'a>(contents: impl Iterator<Item = &'a [u8]>) -> u64 {
+    contents.map(|content| content.len() as u64).sum()
+}
+
+/// Puts the files in order, fills in import names and import edges, and applies the readers' rules.
+fn finish(mut manifest: Manifest, imports: &Graph) -> Result<Manifest, ReleaseError> {
     manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
-    let names = ImportNames::of(manifest.files.iter().map(|file| file.path.as_str()));
+    let names = ImportNames::in_files(&manifest.files, manifest.source);
     if names.modules.is_empty() {
         return Err(ReleaseError::NoModules);
     }
     (manifest.modules, manifest.namespaces) = (names.modules, names.namespaces);
+    fill_imports(&mut manifest, imports);
+    manifest.entry.sort_unstable();
+    manifest.entry.dedup();
+    if let Some(module) = manifest.missing_entry() {
+        let module = module.to_owned();
+        return Err(ReleaseError::Entry { module });
+    }
     manifest.validate("release.json", &Limits::default())?;
     Ok(manifest)
+}
+
+/// The edges of the graph, from and to indices of files: between sources, or between the bytecode of each tag
+/// where there are none.
+fn fill_imports(manifest: &mut Manifest, imports: &Graph) {
+    let tags: Vec<Option<String>> = if manifest.source {
+        vec![None]
+    } else {
+        manifest.tags().into_iter().map(Some).collect()
+    };
+    let paths = manifest.files.iter().map(|file| &*file.path);
+    let index: HashMap<&str, u32> = paths.zip(0..).collect();
+    let mut edges: Vec<(u32, Vec<u32>)> = Vec::new();
+    for tag in tags {
+        let find = |path: &str| match &tag {
+            Some(tag) if is_source(path) => index.get(&*cache_path(path, tag)?).copied(),
+            _ => index.get(path).copied(),
+        };
+        for (from, to) in imports {
+            let mut to: Vec<u32> = to.iter().filter_map(|path| find(path)).collect();
+            to.sort_unstable();
+            if let Some(from) = find(from) {
+                edges.push((from, to));
+            }
+        }
+    }
+    for (from, to) in edges {
+        manifest.files[from as usize].imports = to;
+    }
 }
 
 fn failures(bytecode: &Bytecode) -> Vec<String> {
@@ -471,6 +618,20 @@ fn failures(bytecode: &Bytecode) -> Vec<String> {
         .failed
         .iter()
         .map(|(path, reason)| format!("`{path}` has no bytecode for {}: {reason}", bytecode.tag))
+        .collect()
+}
+
+/// Sources with nothing in their place.
+fn left_out(files: &BTreeMap<String, Vec<u8>>, bytecode: &[Bytecode]) -> Vec<String> {
+    let is_compiled = |path: &str| {
+        bytecode.iter().any(|it| {
+            cache_path(path, it.tag.as_str()).is_some_and(|path| it.files.contains_key(&path))
+        })
+    };
+    files
+        .keys()
+        .filter(|path| is_source(path) && !is_compiled(path))
+        .map(|path| format!("`{path}` is left out: it has no bytecode"))
         .collect()
 }
 

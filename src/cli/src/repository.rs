@@ -14,9 +14,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::{Coded, Error as CoreError, TrustError, VerifyError};
+use webimport_core::json::{Object, Value};
 use webimport_core::keys::KeyId;
 use webimport_core::limits::Limits;
 use webimport_core::manifest::object_path;
+use webimport_core::map::Map;
 use webimport_core::metadata::{
     Common, Custom, CustomRelease, Envelope, Hashes, MetaFile, Other, Role, RoleKeys, RoleKind,
     Root, Snapshot, TargetFile, Targets, Timestamp, parse_release_target, release_target,
@@ -93,18 +95,24 @@ impl Lifetimes {
     pub(crate) fn recorded(root: &Root) -> Self {
         root.other
             .get(LIFETIMES_FIELD)
-            .and_then(|value| Self::deserialize(value).ok())
+            .and_then(Self::of)
             .unwrap_or_default()
     }
 
-    pub(crate) fn record(self, root: &mut Root) -> Result<(), serde_json::Error> {
+    /// What a field of that name says; `None` if it is not lifetimes.
+    pub(crate) fn of(value: &Value) -> Option<Self> {
+        serde_json::from_str(&value.to_string()).ok()
+    }
+
+    pub(crate) fn record(self, root: &mut Root) {
         if self == Self::default() {
             root.other.remove(LIFETIMES_FIELD);
         } else {
-            root.other
-                .insert(LIFETIMES_FIELD.into(), serde_json::to_value(self)?);
+            let days = |role: RoleKind| Value::from(u64::from(self.days(role)));
+            let fields = ROLES.map(|role| (role.as_str().to_owned(), days(role)));
+            let value = Value::Object(Object::from(fields));
+            root.other.insert(LIFETIMES_FIELD.into(), value);
         }
-        Ok(())
     }
 }
 
@@ -338,14 +346,14 @@ pub fn init(
     let mut root_role = Root {
         common: Common::new(RoleKind::Root, 1, validity.now),
         consistent_snapshot: true,
-        keys: BTreeMap::new(),
-        roles: BTreeMap::new(),
+        keys: Map::new(),
+        roles: Map::new(),
         other: Other::new(),
     };
     validity
         .lifetimes
         .unwrap_or_default()
-        .record(&mut root_role)?;
+        .record(&mut root_role);
     root_role.common = validity.common(&root_role, RoleKind::Root, 1);
     let mut ring = Keyring::from(keys.clone());
     let mut made = Vec::new();
@@ -388,18 +396,18 @@ pub fn init(
     let bytes = signing.to_bytes()?;
     let targets = Targets {
         common: validity.common(&root_role, RoleKind::Targets, 1),
-        targets: BTreeMap::new(),
+        targets: Map::new(),
         delegations: None,
         other: Other::new(),
     };
     let snapshot = Snapshot {
         common: validity.common(&root_role, RoleKind::Snapshot, 1),
-        meta: BTreeMap::new(),
+        meta: Map::new(),
         other: Other::new(),
     };
     let timestamp = Timestamp {
         common: validity.common(&root_role, RoleKind::Timestamp, 1),
-        meta: BTreeMap::new(),
+        meta: Map::new(),
         other: Other::new(),
     };
     let unsigned = Unsigned {
@@ -592,8 +600,7 @@ impl Repository {
 
         targets
             .targets
-            .entry(path.clone())
-            .or_insert_with(|| TargetFile {
+            .get_or_insert_with(path.clone(), || TargetFile {
                 length: manifest.len() as u64,
                 hashes: Hashes::sha256(sha256),
                 custom: None,
@@ -924,7 +931,7 @@ fn role<T: Role>(bytes: &[u8]) -> Result<T, VerifyError> {
 
 /// The channel names this release and no other one of its name.
 fn move_channel(targets: &mut Targets, name: &ReleaseName, path: &str, channel: &Channel) {
-    for (other_path, file) in &mut targets.targets {
+    for (other_path, file) in targets.targets.iter_mut() {
         if parse_release_target(other_path).is_none_or(|(other, _)| other != *name) {
             continue;
         }

@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use webimport_core::json::Value;
 use webimport_core::keys::{KeyId, PublicKey};
 use webimport_core::metadata::{
     Other, Role, RoleKeys, RoleKind, Root, Snapshot, Targets, Timestamp,
@@ -392,7 +393,7 @@ fn next_root(
             for (role, days) in lifetimes {
                 recorded.set(*role, *days);
             }
-            recorded.record(&mut next.root)?;
+            recorded.record(&mut next.root);
         }
     }
     check_thresholds(&next.root)?;
@@ -467,8 +468,7 @@ impl Next {
     fn role(&mut self, role: RoleKind) -> &mut RoleKeys {
         self.root
             .roles
-            .entry(role.as_str().to_owned())
-            .or_insert_with(|| RoleKeys {
+            .get_or_insert_with(role.as_str().to_owned(), || RoleKeys {
                 keyids: Vec::new(),
                 threshold: 1,
                 other: Other::new(),
@@ -598,12 +598,10 @@ fn others(root: &Root, before: &Root) -> Vec<String> {
 }
 
 /// Every field of a root that has no list of its own, by a name for people.
-fn unusual(root: &Root) -> BTreeMap<String, serde_json::Value> {
-    let mut fields: BTreeMap<String, serde_json::Value> = BTreeMap::new();
-    fields.insert(
-        "spec_version".into(),
-        root.common.spec_version.clone().into(),
-    );
+fn unusual(root: &Root) -> BTreeMap<String, Value> {
+    let mut fields: BTreeMap<String, Value> = BTreeMap::new();
+    let spec_version = root.common.spec_version.as_str();
+    fields.insert("spec_version".into(), spec_version.into());
     for (name, value) in &root.other {
         if name != LIFETIMES_FIELD {
             fields.insert(name.clone(), value.clone());
@@ -615,15 +613,15 @@ fn unusual(root: &Root) -> BTreeMap<String, serde_json::Value> {
         if known {
             used.extend(role.keyids.iter().copied());
         } else {
-            let keys: Vec<String> = role.keyids.iter().map(ToString::to_string).collect();
-            fields.insert(format!("roles.{name}"), keys.into());
+            let keys = role.keyids.iter().map(|id| id.to_string().as_str().into());
+            fields.insert(format!("roles.{name}"), Value::Array(keys.collect()));
         }
         for (field, value) in &role.other {
             fields.insert(format!("roles.{name}.{field}"), value.clone());
         }
     }
     for id in root.keys.keys().filter(|id| !used.contains(id)) {
-        fields.insert(format!("keys.{id}"), scheme(root, *id).into());
+        fields.insert(format!("keys.{id}"), scheme(root, *id).as_str().into());
     }
     fields
 }

@@ -57,6 +57,12 @@ pub struct VerifiedRelease {
     pub distributions: Vec<Distribution>,
     /// Cache tags with bytecode.
     pub bytecode: BTreeSet<String>,
+    /// Whether readers fetch what they import, and not the whole release.
+    pub partial: bool,
+    /// The modules that readers of a partial release take when they name none; if empty, all.
+    pub entry: Vec<String>,
+    /// Whether the sources are inside.
+    pub source: bool,
     /// Files, bytecode included.
     pub files: usize,
     /// Objects.
@@ -178,18 +184,31 @@ pub fn verify(
     let bytes = source.fetch(&target.path, limit)?;
     let manifest = Manifest::parse(&bytes, &expected, &name, Some(&target.version), &limits)?;
 
+    // What readers do with the manifest before they fetch.
+    for tag in manifest
+        .objects
+        .iter()
+        .filter_map(|it| it.tag.as_ref())
+        .collect::<BTreeSet<_>>()
+    {
+        manifest.plan(tag, &[])?;
+    }
     let total = manifest.objects.iter().map(|object| object.size).sum();
     observer.event(Event::Stage {
         title: "checking objects",
         unit: Unit::Bytes,
         total,
     });
+    let mut files: Vec<Vec<&FileEntry>> = vec![Vec::new(); manifest.objects.len()];
+    for file in &manifest.files {
+        files[file.object].push(file);
+    }
     let mut done = 0;
-    for (index, object) in manifest.objects.iter().enumerate() {
+    for (object, files) in manifest.objects.iter().zip(files) {
         let bytes = source.fetch(&object.path(), object.size)?;
         object.expected().check_bytes(&bytes)?;
         let decoded = decode(object, bytes)?;
-        for file in manifest.files.iter().filter(|file| file.object == index) {
+        for file in files {
             check_file(file, &decoded)?;
         }
         done += object.size;
@@ -205,13 +224,12 @@ pub fn verify(
         root: format!("sha256:{}", options.root),
         keyids: authority.signers,
         expires: authority.expires,
+        bytecode: manifest.tags().into_iter().collect(),
+        partial: manifest.partial,
+        entry: manifest.entry,
+        source: manifest.source,
         modules: manifest.modules,
         distributions: manifest.distributions,
-        bytecode: manifest
-            .objects
-            .iter()
-            .filter_map(|object| Some(object.tag.as_ref()?.to_string()))
-            .collect(),
         files: manifest.files.len(),
         objects: manifest.objects.len(),
         bytes: total,

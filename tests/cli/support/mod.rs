@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
-use webimport_cli::bytecode::BytecodeChoice;
+use webimport_cli::bytecode::{BytecodeChoice, SourceChoice};
 use webimport_cli::keyring::Keyring;
 use webimport_cli::keys::KeyFolder;
 use webimport_cli::observe::Silent;
@@ -220,6 +220,8 @@ impl TestRepository {
             channel: None,
             bytecode: Some(BytecodeChoice::Off),
             pyodide: None,
+            source: SourceChoice::Included,
+            entry: Vec::new(),
             validity: Validity::from(NOW),
         }
     }

@@ -9,7 +9,7 @@ use webimport_core::names::{Channel, ReleaseName, Version};
 use super::Failure;
 use super::console::{Console, Report, bytes, counted};
 use super::signing::KeyArguments;
-use crate::bytecode::BytecodeChoice;
+use crate::bytecode::{BytecodeChoice, SourceChoice};
 use crate::clock::now;
 use crate::release::{ReleaseOptions, Released, release};
 use crate::repository::{Published, Validity};
@@ -44,6 +44,12 @@ pub(super) struct Arguments {
     /// The folder of npm's `pyodide` package, for bytecode without Python 3.14.
     #[arg(long, value_name = "DIR", env = "WEBIMPORT_PYODIDE")]
     pyodide: Option<PathBuf>,
+    /// Leave the sources out, with bytecode in their place: readers need an interpreter that it is for.
+    #[arg(long)]
+    no_source: bool,
+    /// A module that readers of a large release fetch when they name none; repeat for more [default: all].
+    #[arg(long, value_name = "MODULE")]
+    entry: Vec<String>,
 }
 
 impl Report for Released {
@@ -99,6 +105,18 @@ impl Report for Released {
                 bytecode.tag, bytecode.made_by
             )?;
         }
+        if !self.source {
+            writeln!(out, "  source    none")?;
+        }
+        let loading = if self.partial {
+            "in part, as readers import it"
+        } else {
+            "whole"
+        };
+        writeln!(out, "  loading   {loading}")?;
+        if !self.entry.is_empty() {
+            writeln!(out, "  entry     {}", self.entry.join(", "))?;
+        }
         writeln!(
             out,
             "  size      {} of {} in {} of {}",
@@ -144,6 +162,12 @@ pub(super) fn run(arguments: Arguments, console: &Console) -> Result<(), Failure
         channel: arguments.channel,
         bytecode,
         pyodide: arguments.pyodide,
+        source: if arguments.no_source {
+            SourceChoice::LeftOut
+        } else {
+            SourceChoice::Included
+        },
+        entry: arguments.entry,
         validity: Validity::from(now()),
     };
     let released = release(&options, console).map_err(|error| Box::new(error) as Failure)?;

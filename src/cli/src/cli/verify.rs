@@ -46,6 +46,18 @@ impl Report for VerifiedRelease {
                 bytecode.join(", ")
             }
         )?;
+        if !self.source {
+            writeln!(out, "  source     none")?;
+        }
+        let loading = if self.partial {
+            "in part, as readers import it"
+        } else {
+            "whole"
+        };
+        writeln!(out, "  loading    {loading}")?;
+        if !self.entry.is_empty() {
+            writeln!(out, "  entry      {}", self.entry.join(", "))?;
+        }
         writeln!(
             out,
             "  size       {} of {} in {} of {}",

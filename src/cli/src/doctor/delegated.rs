@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use webimport_core::delegations::Delegations;
 use webimport_core::error::{Coded as _, Error, VerifyError};
 use webimport_core::keys::KeyId;
+use webimport_core::map::Map;
 use webimport_core::metadata::{
     Envelope, MetaFile, RoleKeys, RoleKind, Snapshot, Targets, encode_role, parse_release_target,
 };
@@ -117,7 +118,7 @@ impl Doctor<'_> {
     fn delegated_role(
         &mut self,
         role: &Referred,
-        meta: &BTreeMap<String, MetaFile>,
+        meta: &Map<String, MetaFile>,
     ) -> Result<Targets, Error> {
         let malformed = |reason: String| VerifyError::Malformed {
             subject: format!("{}.json", role.name),

@@ -9,6 +9,8 @@
     expect(clippy::unwrap_used, reason = "a test fails by panicking")
 )]
 
+extern crate alloc;
+
 mod fetch;
 mod folder;
 mod rsa;

@@ -5,6 +5,11 @@
 //! conformance suite with the same code; they differ in how they fetch and in who verifies RSA. It decides nothing
 //! about trust: `webimport-core` does. No webimport release is involved; targets are plain files.
 
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::{Error, ResolveError, VerifyError};
 use webimport_core::keys::ForeignScheme;
@@ -153,19 +158,20 @@ impl Session {
         let Some(metadata) = refreshed.or(under_way.map(|(_, metadata)| metadata)) else {
             return Vec::new();
         };
-        let top_level = [
+        let mut files = Vec::new();
+        for (name, bytes) in [
             (ROOT_FILE, metadata.roots.last()),
             ("timestamp.json", metadata.timestamp.as_ref()),
             ("snapshot.json", metadata.snapshot.as_ref()),
-        ];
-        let top_level = top_level
-            .into_iter()
-            .filter_map(|(name, bytes)| Some((name.to_owned(), bytes?.as_slice())));
-        let targets = metadata
-            .targets
-            .iter()
-            .map(|(role, bytes)| (format!("{}.json", encode_role(role)), bytes.as_slice()));
-        top_level.chain(targets).collect()
+        ] {
+            if let Some(bytes) = bytes {
+                files.push((name.to_owned(), bytes.as_slice()));
+            }
+        }
+        for (role, bytes) in &metadata.targets {
+            files.push(([&encode_role(role), ".json"].concat(), bytes.as_slice()));
+        }
+        files
     }
 }
 
@@ -208,14 +214,16 @@ fn role_of(file_name: &str) -> Option<String> {
 
 fn out_of_order(what: &str) -> Error {
     VerifyError::Malformed {
-        subject: "metadata".into(),
-        reason: format!("a step is out of order: {what}"),
+        subject: "metadata".to_owned(),
+        reason: ["a step is out of order: ", what].concat(),
     }
     .into()
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+
     use webimport_core::metadata::{Hashes, Other, TargetFile};
     use webimport_core::repository::Authority;
 
