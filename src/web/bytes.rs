@@ -1,5 +1,8 @@
 //! Hashing and decompression by the platform, on bytes that stay in JavaScript's memory.
 
+use std::io::Read as _;
+
+use flate2::bufread::GzDecoder;
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -118,6 +121,53 @@ pub(crate) async fn decode(object: &ObjectEntry, bytes: Uint8Array) -> Result<Ui
         return Err(malformed(reason).into());
     }
     Ok(decoded)
+}
+
+/// As [`decode`], while everything else of the page waits.
+pub(crate) fn decode_now(object: &ObjectEntry, bytes: &Uint8Array) -> Result<Uint8Array, Error> {
+    if object.encoding == Encoding::Identity {
+        return Ok(bytes.clone());
+    }
+    let malformed = |reason: String| VerifyError::Malformed {
+        subject: object.path(),
+        reason,
+    };
+    let out_of_memory = || StoreError::Memory {
+        subject: object.path(),
+        bytes: object.decoded_size,
+    };
+    let size = usize::try_from(object.decoded_size).map_err(|_| out_of_memory())?;
+    let mut decoded = Vec::new();
+    decoded
+        .try_reserve_exact(size)
+        .map_err(|_| out_of_memory())?;
+    let bytes = bytes.to_vec();
+    let mut stream = GzDecoder::new(bytes.as_slice());
+    (&mut stream)
+        .take(object.decoded_size)
+        .read_to_end(&mut decoded)
+        .map_err(|error| malformed(format!("it cannot be decompressed: {error}")))?;
+    // The end of the stream, where its checksum is, comes after the last byte.
+    let more = stream
+        .read(&mut [0])
+        .map_err(|error| malformed(format!("it cannot be decompressed: {error}")))?;
+    if more > 0 {
+        return Err(VerifyError::TooLarge {
+            subject: object.path(),
+            limit: object.decoded_size,
+        }
+        .into());
+    }
+    if decoded.len() < size {
+        let got = decoded.len();
+        let reason = format!("expected {size} bytes after decompression, got {got}");
+        return Err(malformed(reason).into());
+    }
+    if !stream.into_inner().is_empty() {
+        return Err(malformed("something follows after its end".into()).into());
+    }
+    // Not a view: this module's memory moves when it grows.
+    Ok(Uint8Array::from(decoded.as_slice()))
 }
 
 /// The chunks of a byte stream.

@@ -8,10 +8,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use futures_util::future::{join, try_join};
+use futures_util::future::join;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use js_sys::Uint8Array;
 use serde::{Deserialize, Serialize};
+use webimport_core::closure::Plan;
 use webimport_core::config::Config;
 use webimport_core::digest::{Expected, Sha256Digest};
 use webimport_core::error::{
@@ -19,7 +20,7 @@ use webimport_core::error::{
 };
 use webimport_core::keys::KeyId;
 use webimport_core::limits::Limits;
-use webimport_core::manifest::{Distribution, Manifest, ObjectEntry};
+use webimport_core::manifest::{Distribution, Manifest};
 use webimport_core::names::{CacheTag, Channel};
 use webimport_core::repository::{Authority, LocatedRelease, Lookup, ReleaseTarget, Repository};
 use webimport_core::resolve::{Offline, Options, Resolution};
@@ -28,12 +29,10 @@ use webimport_core::trust::{Expiry, Verified};
 use webimport_core::url::RepositoryUrl;
 use webimport_core::workflow::{Absence, CachedMetadata, MetadataFetch, Refresh, RootTrust, Step};
 
-use crate::bytes;
 use crate::fetch::{Patience, Size, Traffic, fetch};
+use crate::files::Files;
+use crate::objects::{Object, Objects, Origin, PARALLEL, Watch};
 use crate::store::Store;
-
-/// Objects that are fetched at once. Browsers open six connections to a host over HTTP/1.1.
-const PARALLEL: usize = 6;
 
 /// What a call of `loadRelease` asks for.
 #[derive(Debug, Deserialize)]
@@ -63,13 +62,19 @@ struct Python {
 pub(crate) struct Prepared {
     pub(crate) description: Description,
     pub(crate) paths: Vec<String>,
-    /// Three numbers for each path: buffer, offset and size in bytes.
+    /// Three numbers for each path: object, offset and size in bytes.
     pub(crate) spans: Vec<u32>,
+    /// The objects that are there.
+    pub(crate) given: Vec<usize>,
+    /// Their bytes, decoded.
     pub(crate) buffers: Vec<Uint8Array>,
+    /// For the others.
+    pub(crate) files: Rc<Files>,
 }
 
 /// What the caller learns of a loaded release.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, as JSON")]
 pub(crate) struct Description {
     name: String,
     version: String,
@@ -80,6 +85,10 @@ pub(crate) struct Description {
     distributions: Vec<Distribution>,
     requires: Vec<String>,
     requires_python: Option<String>,
+    /// Modules come as they are imported.
+    partial: bool,
+    /// Whether the release has its sources.
+    source: bool,
     repository: String,
     bytecode: Option<CacheTag>,
     already: bool,
@@ -190,6 +199,43 @@ enum Standing {
     Fallback(FetchError),
 }
 
+/// Where a mount finds each file: its path, and its object, offset and size in bytes.
+fn tree(manifest: &Manifest, tag: &CacheTag) -> (Vec<String>, Vec<u32>) {
+    let (mut paths, mut spans) = (Vec::new(), Vec::new());
+    for file in &manifest.files {
+        if manifest.objects[file.object].is_for(tag) {
+            paths.push(manifest.mounted_path(file).into_owned());
+            // All three are below 4 GiB by the limits that the manifest was checked against.
+            let span = [file.object as u64, file.offset, file.size];
+            spans.extend(span.map(|number| u32::try_from(number).unwrap_or(u32::MAX)));
+        }
+    }
+    (paths, spans)
+}
+
+/// An object that a load gets.
+struct Wanted {
+    index: usize,
+    /// Whether the load fails without it. One that an earlier visit came to use is only welcome.
+    is_needed: bool,
+}
+
+impl Wanted {
+    fn needed(index: usize) -> Self {
+        Self {
+            index,
+            is_needed: true,
+        }
+    }
+
+    fn welcome(index: usize) -> Self {
+        Self {
+            index,
+            is_needed: false,
+        }
+    }
+}
+
 /// One load under way.
 struct Load<'a> {
     driver: &'a Driver,
@@ -197,6 +243,7 @@ struct Load<'a> {
     offline: Option<Offline>,
     /// Whether files are fetched before it is known that they are needed.
     speculative: bool,
+    objects: Objects,
     traffic: Traffic,
     warnings: RefCell<Vec<Warning>>,
     on_progress: &'a dyn Fn(&Progress<'_>),
@@ -231,6 +278,11 @@ impl Driver {
             driver: self,
             offline: request.options.offline,
             speculative: request.options.speculative,
+            objects: Objects {
+                store: Rc::clone(&self.store),
+                bases: resolution.bases.clone(),
+                offline: request.options.offline.is_some(),
+            },
             resolution,
             traffic: Traffic::default(),
             warnings: RefCell::default(),
@@ -255,33 +307,27 @@ impl Load<'_> {
         }
 
         let tag = &request.python.tag;
+        let plan = manifest.plan(tag, request.options.modules.as_deref().unwrap_or_default())?;
         let (mut network, mut cache) = (Network::default(), Cache::default());
-        let (mut paths, mut spans, mut buffers) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut paths, mut spans) = (Vec::new(), Vec::new());
+        let (mut given, mut buffers) = (Vec::new(), Vec::new());
         if !already {
-            let wanted = manifest.needed_objects(tag);
+            let wanted = self.wanted(&found, tag, &plan).await;
             let counts = manifest.files_per_object();
-            let objects = self.objects(manifest, &wanted, &counts).await?;
-            let mut buffer_of = BTreeMap::new();
-            for (index, object) in wanted.iter().zip(objects) {
-                buffer_of.insert(*index, buffers.len());
-                let files = counts[*index];
+            for (index, object) in self.objects(manifest, &wanted, &counts).await? {
+                let files = counts[index];
                 match object.origin {
                     Origin::Network => network.files += files,
                     Origin::Cache => {
                         cache.files += files;
-                        cache.bytes += manifest.objects[*index].size;
+                        cache.bytes += manifest.objects[index].size;
                     }
                 }
+                given.push(index);
                 buffers.push(object.bytes);
             }
-            for file in &manifest.files {
-                if let Some(buffer) = buffer_of.get(&file.object) {
-                    paths.push(file.path.clone());
-                    // All three are below 4 GiB by the limits that the manifest was checked against.
-                    let span = [*buffer as u64, file.offset, file.size];
-                    spans.extend(span.map(|number| u32::try_from(number).unwrap_or(u32::MAX)));
-                }
-            }
+            (paths, spans) = tree(manifest, tag);
+            self.warn_of_foreign_bytecode(manifest, tag);
         }
         network.bytes = self.traffic.bytes.get();
         network.requests = self.traffic.requests.get();
@@ -302,11 +348,13 @@ impl Load<'_> {
             name: manifest.name.to_string(),
             version: manifest.version.to_string(),
             sha256: target.sha256,
-            modules: manifest.modules,
-            namespaces: manifest.namespaces,
-            distributions: manifest.distributions,
-            requires: manifest.requires,
-            requires_python: manifest.requires_python,
+            modules: manifest.modules.clone(),
+            namespaces: manifest.namespaces.clone(),
+            distributions: manifest.distributions.clone(),
+            requires: manifest.requires.clone(),
+            requires_python: manifest.requires_python.clone(),
+            partial: manifest.partial,
+            source: manifest.source,
             repository: self.resolution.repository.to_string(),
             already,
             trust,
@@ -316,12 +364,53 @@ impl Load<'_> {
             offline,
             warnings: self.warnings.take(),
         };
+        let files = Files::new(
+            manifest,
+            target.sha256,
+            tag.clone(),
+            self.objects,
+            &given,
+            plan.later,
+        );
         Ok(Prepared {
             description,
             paths,
             spans,
+            given,
             buffers,
+            files: Rc::new(files),
         })
+    }
+
+    /// The objects of the plan, and those of a partial release that earlier visits came to use.
+    async fn wanted(&self, found: &Found, tag: &CacheTag, plan: &Plan) -> Vec<Wanted> {
+        let mut wanted: Vec<Wanted> = plan.now.iter().copied().map(Wanted::needed).collect();
+        if found.manifest.partial {
+            let visited = self.driver.store.visits(found.target.sha256).await;
+            let visited = visited.into_iter().map(|index| index as usize);
+            let visited = visited.filter(|index| {
+                let entry = found.manifest.objects.get(*index);
+                entry.is_some_and(|entry| entry.is_for(tag))
+                    && plan.now.binary_search(index).is_err()
+            });
+            wanted.extend(visited.map(Wanted::welcome));
+        }
+        wanted
+    }
+
+    fn warn_of_foreign_bytecode(&self, manifest: &Manifest, tag: &CacheTag) {
+        let known = manifest.tags();
+        if manifest.has_bytecode(tag) || known.is_empty() {
+            return;
+        }
+        let (name, version) = (&manifest.name, &manifest.version);
+        self.warnings.borrow_mut().push(Warning {
+            code: "resolve.bytecode",
+            message: format!(
+                "`{name}` {version} has no bytecode for {tag}, so that each import compiles source, which is slow"
+            ),
+            hint: format!("it has bytecode for {}", known.join(", ")),
+        });
     }
 
     /// The release: by its pin alone if the cache has it, else through the repository's metadata.
@@ -692,8 +781,10 @@ impl Load<'_> {
             Size::Exactly(target.length)
         };
         let manifest = RefCell::new(None);
+        let watch = self.watch(&|_| {}, &|_| {});
         let bytes = self
-            .fetch_any(&target.path, size, &|_| {}, async |bytes: &Uint8Array| {
+            .objects
+            .fetch(&target.path, size, &watch, async |bytes: &Uint8Array| {
                 *manifest.borrow_mut() = Some(parse(&bytes.to_vec())?);
                 Ok(())
             })
@@ -722,18 +813,16 @@ impl Load<'_> {
         None
     }
 
-    /// All wanted objects, decoded, in order.
+    /// All wanted objects, decoded, in order; those that are only welcome, if they could be had.
     async fn objects(
         &self,
         manifest: &Manifest,
-        wanted: &[usize],
+        wanted: &[Wanted],
         files: &[usize],
-    ) -> Result<Vec<Object>, Error> {
-        let bytes_total = wanted
-            .iter()
-            .map(|index| manifest.objects[*index].size)
-            .sum();
-        let files_total = wanted.iter().map(|index| files[*index]).sum();
+    ) -> Result<Vec<(usize, Object)>, Error> {
+        let sizes = wanted.iter().map(|it| manifest.objects[it.index].size);
+        let bytes_total = sizes.sum();
+        let files_total = wanted.iter().map(|it| files[it.index]).sum();
         let (bytes_done, files_done, cached) = (Cell::new(0_u64), Cell::new(0), Cell::new(true));
         let report = || {
             self.progress(
@@ -750,20 +839,25 @@ impl Load<'_> {
             bytes_done.set(bytes_done.get().saturating_add_signed(length));
             report();
         };
+        let on_damage = |error| self.warn(&error);
+        let watch = self.watch(&on_bytes, &on_damage);
         report();
-        let objects = stream::iter(wanted)
-            .map(|index| {
+        let objects: Vec<_> = stream::iter(wanted)
+            .map(|Wanted { index, is_needed }| {
                 let entry = &manifest.objects[*index];
-                let on_bytes = &on_bytes;
-                let (bytes_done, files_done, report) = (&bytes_done, &files_done, &report);
+                let (watch, bytes_done, files_done) = (&watch, &bytes_done, &files_done);
+                let report = &report;
                 async move {
-                    let object = self.object(entry, on_bytes).await?;
+                    let object = match self.objects.get_decoded(entry, watch).await {
+                        Err(_) if !is_needed => return Ok(None),
+                        object => object?,
+                    };
                     if object.origin == Origin::Cache {
                         bytes_done.set(bytes_done.get() + entry.size);
                     }
                     files_done.set(files_done.get() + files[*index]);
                     report();
-                    Ok::<_, Error>(object)
+                    Ok::<_, Error>(Some((*index, object)))
                 }
             })
             .buffered(PARALLEL)
@@ -777,89 +871,20 @@ impl Load<'_> {
             files_total,
             cached.get(),
         );
-        Ok(objects)
+        Ok(objects.into_iter().flatten().collect())
     }
 
-    async fn object(&self, entry: &ObjectEntry, on_bytes: &dyn Fn(i64)) -> Result<Object, Error> {
-        let store = &self.driver.store;
-        if let Some(stored) = store.object(entry.sha256).await {
-            let decoded = match bytes::check_object(entry, &stored).await {
-                Ok(()) => bytes::decode(entry, stored).await,
-                Err(error) => Err(error),
-            };
-            match decoded {
-                Ok(bytes) => {
-                    return Ok(Object {
-                        bytes,
-                        origin: Origin::Cache,
-                    });
-                }
-                // The record may well be sound; fetching it once more would not help.
-                Err(Error::Store(error @ StoreError::Memory { .. })) => return Err(error.into()),
-                Err(_) => {}
-            }
-            store.drop_object(entry.sha256).await;
-            self.warn(&StoreError::Damaged {
-                subject: entry.path(),
-            });
+    /// What is told while something is fetched.
+    fn watch<'a>(
+        &'a self,
+        on_bytes: &'a dyn Fn(i64),
+        on_damage: &'a dyn Fn(StoreError),
+    ) -> Watch<'a> {
+        Watch {
+            traffic: &self.traffic,
+            on_bytes,
+            on_damage,
         }
-        if self.offline.is_some() {
-            return Err(ResolveError::Offline {
-                subject: entry.path(),
-            }
-            .into());
-        }
-        let fetched = self
-            .fetch_any(
-                &entry.path(),
-                Size::Exactly(entry.size),
-                on_bytes,
-                async |bytes: &Uint8Array| bytes::check_object(entry, bytes).await,
-            )
-            .await?;
-        let store = async {
-            store.put_object(entry.sha256, &fetched).await;
-            Ok(())
-        };
-        let decode = async { bytes::decode(entry, fetched.clone()).await };
-        let (bytes, ()) = try_join(decode, store).await?;
-        Ok(Object {
-            bytes,
-            origin: Origin::Network,
-        })
-    }
-
-    /// A content-addressed file from the first base that has the right bytes. The first base's error is the
-    /// one that is reported.
-    async fn fetch_any(
-        &self,
-        path: &str,
-        size: Size,
-        on_bytes: &dyn Fn(i64),
-        check: impl AsyncFn(&Uint8Array) -> Result<(), Error>,
-    ) -> Result<Uint8Array, Error> {
-        let mut first_error = None;
-        for base in &self.resolution.bases {
-            let url = base.join(path);
-            let fetched = fetch(&url, size, Patience::Full, &self.traffic, on_bytes).await;
-            let error = match fetched {
-                Ok(bytes) => match check(&bytes).await {
-                    Ok(()) => return Ok(bytes),
-                    Err(error) => {
-                        on_bytes(-i64::from(bytes.length()));
-                        error
-                    }
-                },
-                Err(error) => error.into(),
-            };
-            first_error.get_or_insert(error);
-        }
-        Err(first_error.unwrap_or_else(|| {
-            ResolveError::Offline {
-                subject: path.to_owned(),
-            }
-            .into()
-        }))
     }
 
     fn name(&self, target: &ReleaseTarget) {
@@ -890,16 +915,4 @@ impl Load<'_> {
             cached,
         });
     }
-}
-
-/// A verified and decoded object.
-struct Object {
-    bytes: Uint8Array,
-    origin: Origin,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    Network,
-    Cache,
 }

@@ -6,9 +6,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::{Array, Date, Function, Uint8Array, Uint32Array};
+use js_sys::{Array, Date, Function, Promise, Uint8Array, Uint32Array};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::future_to_promise;
 use webimport_core::config::{self, Config, Layer, Loaded};
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::{Coded, ConfigError};
@@ -17,6 +18,7 @@ use webimport_core::time::UnixTime;
 
 use crate::bytes;
 use crate::driver::{self, Driver, Progress};
+use crate::files;
 use crate::store::Store;
 
 /// One page's or worker's client: configuration and cache.
@@ -39,12 +41,95 @@ pub struct Prepared {
     /// Relative file paths, `string[]`.
     #[wasm_bindgen(readonly)]
     pub paths: Array,
-    /// For each path: buffer, offset and size in bytes.
+    /// For each path: object, offset and size in bytes.
     #[wasm_bindgen(readonly)]
     pub spans: Uint32Array,
-    /// `Uint8Array[]`.
+    /// The objects that are there.
+    #[wasm_bindgen(readonly)]
+    pub objects: Uint32Array,
+    /// Their bytes, decoded: `Uint8Array[]`.
     #[wasm_bindgen(readonly)]
     pub buffers: Array,
+    /// For the other objects; lives until its own `free`.
+    #[wasm_bindgen(readonly)]
+    pub files: Files,
+}
+
+/// What of a release comes after its load.
+#[wasm_bindgen]
+#[derive(Clone)]
+pub struct Files(Rc<files::Files>);
+
+/// Objects that came after the load.
+#[wasm_bindgen(getter_with_clone)]
+pub struct Supply {
+    /// JSON text: `{fetched, bytes, requests, cached}`.
+    #[wasm_bindgen(readonly)]
+    pub report: String,
+    /// Which objects.
+    #[wasm_bindgen(readonly)]
+    pub objects: Uint32Array,
+    /// Their bytes, decoded: `Uint8Array[]`.
+    #[wasm_bindgen(readonly)]
+    pub buffers: Array,
+}
+
+// The promises own what they need, so that JavaScript may free the object while one is under way.
+#[wasm_bindgen]
+impl Files {
+    /// What `modules` (dotted names) and their imports need and was not handed over yet: a promise of [`Supply`].
+    pub fn fetch(&self, modules: Vec<String>) -> Promise {
+        let files = Rc::clone(&self.0);
+        future_to_promise(async move {
+            let supply = files
+                .fetch(&modules)
+                .await
+                .map_err(|error| failure(&error))?;
+            let supply = Supply {
+                report: json(&supply.report)?,
+                objects: indices(&supply.objects),
+                buffers: supply.buffers.iter().map(Uint8Array::clone).collect(),
+            };
+            Ok(supply.into())
+        })
+    }
+
+    /// Gets the sources that the load left out, or, after [`fetch`](Self::fetch), those of `modules`;
+    /// [`read`](Self::read) then has them.
+    pub fn follow(&self, modules: Option<Vec<String>>) -> Promise {
+        let files = Rc::clone(&self.0);
+        future_to_promise(async move {
+            match modules {
+                None => files.follow().await,
+                Some(modules) => files.follow_modules(&modules).await,
+            }
+            .map_err(|error| failure(&error))?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    /// Gets everything that the release has for this interpreter into the cache.
+    pub fn complete(&self) -> Promise {
+        let files = Rc::clone(&self.0);
+        future_to_promise(async move {
+            files.complete().await.map_err(|error| failure(&error))?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    /// The decoded bytes of an object that was not handed over yet, at once.
+    pub fn read(&self, object: usize) -> Result<Uint8Array, JsValue> {
+        self.0.read(object).map_err(|error| failure(&error))
+    }
+}
+
+fn indices(objects: &[usize]) -> Uint32Array {
+    // Below 2^32 by the limits of a manifest.
+    let objects: Vec<u32> = objects
+        .iter()
+        .map(|index| u32::try_from(*index).unwrap_or(u32::MAX))
+        .collect();
+    Uint32Array::from(objects.as_slice())
 }
 
 #[derive(Serialize)]
@@ -144,7 +229,9 @@ impl Client {
             path: prepared.description.path,
             paths: prepared.paths.iter().map(JsValue::from).collect(),
             spans: Uint32Array::from(prepared.spans.as_slice()),
+            objects: indices(&prepared.given),
             buffers: prepared.buffers.iter().map(Uint8Array::clone).collect(),
+            files: Files(prepared.files),
         })
     }
 

@@ -13,7 +13,7 @@ use gloo_timers::future::TimeoutFuture;
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, RequestCache, RequestCredentials, Response};
+use web_sys::{AbortController, RequestCache, RequestCredentials, Response, XmlHttpRequest};
 use webimport_core::error::FetchError;
 use webimport_core::url::is_secure;
 
@@ -178,6 +178,69 @@ impl From<JsValue> for Failure {
     }
 }
 
+/// Fetches `url` while the whole page waits. There is no deadline and no limit but the browser's own: a
+/// synchronous request has neither on the main thread. So it is the last resort, for bytes that a reader needs
+/// before anything else can run; what came is held to `size` before it is used.
+pub(crate) fn fetch_now(url: &str, size: Size) -> Result<Vec<u8>, FetchError> {
+    let owned = || url.to_owned();
+    let answer = || -> Result<(u16, String, Option<String>), JsValue> {
+        let request = XmlHttpRequest::new()?;
+        request.open_with_async("GET", url, false)?;
+        // Bytes as they are: the main thread gets no other kind of answer than text from a request like this.
+        request.override_mime_type("text/plain; charset=x-user-defined")?;
+        request.send()?;
+        Ok((
+            request.status()?,
+            request.response_url(),
+            request.response_text()?,
+        ))
+    };
+    let (status, from, text) = answer().map_err(|error| FetchError::Network {
+        url: owned(),
+        reason: describe(&error),
+    })?;
+    if from != url && !is_secure(&from) {
+        return Err(FetchError::Insecure { url: owned() });
+    }
+    check_status(status, url)?;
+    let text = text.unwrap_or_default();
+    let limit = size.limit();
+    let mut bytes = Vec::new();
+    for (index, char) in text.chars().enumerate() {
+        if index as u64 == limit {
+            return Err(FetchError::TooLarge {
+                url: owned(),
+                limit,
+            });
+        }
+        // x-user-defined: 0x80 to 0xFF stand for themselves, in U+F780 to U+F7FF.
+        bytes.push((u32::from(char) & 0xff) as u8);
+    }
+    check_length(size, bytes.len() as u64, url)?;
+    Ok(bytes)
+}
+
+fn check_status(status: u16, url: &str) -> Result<(), FetchError> {
+    let url = || url.to_owned();
+    match status {
+        200 => Ok(()),
+        // Object stores answer 403 for what does not exist when the caller may not list.
+        403 | 404 | 410 => Err(FetchError::NotFound { url: url(), status }),
+        _ => Err(FetchError::Status { url: url(), status }),
+    }
+}
+
+fn check_length(size: Size, got: u64, url: &str) -> Result<(), FetchError> {
+    match size {
+        Size::Exactly(expected) if got < expected => Err(FetchError::Truncated {
+            url: url.to_owned(),
+            expected,
+            got,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// A response that is worth reading.
 async fn answer(url: &str, controller: &AbortController) -> Result<Response, Failure> {
     let owned = || url.to_owned();
@@ -197,20 +260,8 @@ async fn answer(url: &str, controller: &AbortController) -> Result<Response, Fai
     if response.redirected() && !is_secure(&response.url()) {
         return Err(FetchError::Insecure { url: owned() }.into());
     }
-    match response.status() {
-        200 => Ok(response),
-        // Object stores answer 403 for what does not exist when the caller may not list.
-        status @ (403 | 404 | 410) => Err(FetchError::NotFound {
-            url: owned(),
-            status,
-        }
-        .into()),
-        status => Err(FetchError::Status {
-            url: owned(),
-            status,
-        }
-        .into()),
-    }
+    check_status(response.status(), url)?;
+    Ok(response)
 }
 
 /// When the next piece of a body must arrive, in milliseconds of [`monotonic`].
@@ -295,16 +346,7 @@ async fn body(
             pieces.push(piece);
         }
     }
-    if let Size::Exactly(expected) = size
-        && total < expected
-    {
-        return Err(FetchError::Truncated {
-            url: owned(),
-            expected,
-            got: total,
-        }
-        .into());
-    }
+    check_length(size, total, url)?;
     if let [whole] = pieces.as_slice() {
         return Ok(whole.clone());
     }

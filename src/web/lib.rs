@@ -10,6 +10,8 @@
 //! | `store` | the cache in `IndexedDB`, or in memory |
 //! | `bytes` | hashing and decompression by the platform |
 //! | `driver` | the steps of a load |
+//! | `objects` | the objects of a release, from the cache or the network |
+//! | `files` | what of a loaded release comes later |
 //! | `exports` | the border to JavaScript |
 
 #![cfg(target_arch = "wasm32")]
@@ -18,9 +20,11 @@ mod bytes;
 mod driver;
 mod exports;
 mod fetch;
+mod files;
+mod objects;
 mod store;
 
-pub use exports::Client;
+pub use exports::{Client, Files};
 
 #[cfg(test)]
 #[path = "../../tests/wasm/mod.rs"]

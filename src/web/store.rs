@@ -9,37 +9,42 @@
 //! | `objects` | digest, hex | the bytes as transferred, `Uint8Array` |
 //! | `sizes` | digest, hex | their number, so that a sum needs no bytes |
 //! | `metadata` | root pin, hex | all metadata files of one repository, one record: `{roots, timestamp, snapshot, targets, whole, clockFloor}` |
+//! | `visits` | manifest digest, hex | the objects of a partial release that were used beyond its first load, `Uint32Array` |
 //! | `first_use` | repository URL | the root pin that was trusted on first use, hex |
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use futures_util::lock::Mutex;
 use idb::{
     Database, DatabaseEvent as _, Factory, ObjectStoreParams, TransactionMode, TransactionResult,
 };
-use js_sys::{Array, Object, Reflect, Uint8Array};
+use js_sys::{Array, Object, Reflect, Uint8Array, Uint32Array};
 use wasm_bindgen::prelude::*;
 use web_sys::IdbDatabase;
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::StoreError;
 use webimport_core::limits::Limits;
+use webimport_core::map::Map;
 use webimport_core::time::UnixTime;
 use webimport_core::workflow::{CachedMetadata, Chain};
 
 use crate::bytes::allocate;
 
 const NAME: &str = "webimport";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const OBJECTS: &str = "objects";
 const SIZES: &str = "sizes";
 const METADATA: &str = "metadata";
+const VISITS: &str = "visits";
 const FIRST_USE: &str = "first_use";
 /// Roots that a record may hold: a rotation a week for eighty years.
 const MAX_ROOTS: u32 = 4096;
 /// Targets files that a record may hold: the top-level one, and those of delegated roles.
 const MAX_TARGETS: usize = 1024;
+/// Objects that a record of visits may name: more than a release has files.
+const MAX_VISITS: u32 = 1_000_000;
 /// 9999-12-31T23:59:59Z, the last time that metadata can state.
 const LAST_SECOND: f64 = 253_402_300_799.0;
 
@@ -64,6 +69,7 @@ enum Connection {
 struct Memory {
     objects: RefCell<HashMap<Sha256Digest, Uint8Array>>,
     metadata: RefCell<HashMap<Sha256Digest, CachedMetadata>>,
+    visits: RefCell<HashMap<Sha256Digest, BTreeSet<u32>>>,
     first_use: RefCell<HashMap<String, Sha256Digest>>,
 }
 
@@ -150,6 +156,45 @@ impl Store {
             Ok(Some(record)) => from_record(&record, limits),
             // What cannot be read is noted as trouble, and fetched anew.
             Ok(None) | Err(_) => CachedMetadata::default(),
+        }
+    }
+
+    /// The objects that visits of a release have come to use beyond what its load brings, by index, unchecked.
+    pub(crate) async fn visits(&self, release: Sha256Digest) -> Vec<u32> {
+        if let Some(kept) = self.memory.visits.borrow().get(&release) {
+            return kept.iter().copied().collect();
+        }
+        // Nothing depends on it: a record that cannot be read makes later imports slower.
+        let record = self.read(VISITS, &release.to_string()).await.ok().flatten();
+        record
+            .map(|record| visits_of(record).into_iter().collect())
+            .unwrap_or_default()
+    }
+
+    /// Adds to the [`visits`](Self::visits) of a release, those of other tabs included.
+    pub(crate) async fn add_visits(&self, release: Sha256Digest, objects: &[u32]) {
+        let key = JsValue::from(release.to_string());
+        let stored = match self.open().await {
+            None => false,
+            Some(database) => {
+                let put = async {
+                    let transaction =
+                        database.transaction(&[VISITS], TransactionMode::ReadWrite)?;
+                    let store = transaction.object_store(VISITS)?;
+                    let current = store.get(key.clone())?.await?;
+                    let mut all = current.map(visits_of).unwrap_or_default();
+                    all.extend(objects);
+                    let all: Vec<u32> = all.into_iter().collect();
+                    let record = Uint32Array::from(all.as_slice());
+                    store.put(&record, Some(&key))?.await?;
+                    transaction.await
+                };
+                self.committed(put.await)
+            }
+        };
+        if !stored {
+            let mut memory = self.memory.visits.borrow_mut();
+            memory.entry(release).or_default().extend(objects);
         }
     }
 
@@ -307,10 +352,11 @@ impl Store {
     pub(crate) async fn clear(&self) -> Result<(), StoreError> {
         self.memory.objects.borrow_mut().clear();
         self.memory.metadata.borrow_mut().clear();
+        self.memory.visits.borrow_mut().clear();
         let Some(database) = self.open().await else {
             return Ok(());
         };
-        let stores = [OBJECTS, SIZES, METADATA];
+        let stores = [OBJECTS, SIZES, METADATA, VISITS];
         let cleared = async {
             let transaction = database.transaction(&stores, TransactionMode::ReadWrite)?;
             for name in stores {
@@ -466,7 +512,7 @@ async fn open() -> Result<Database, idb::Error> {
     request.on_upgrade_needed(|event| {
         // A failure here aborts the upgrade, and the open request reports it.
         if let Ok(database) = event.database() {
-            for store in [OBJECTS, SIZES, METADATA, FIRST_USE] {
+            for store in [OBJECTS, SIZES, METADATA, VISITS, FIRST_USE] {
                 let _ = database.create_object_store(store, ObjectStoreParams::new());
             }
         }
@@ -554,17 +600,17 @@ fn to_record(metadata: &CachedMetadata) -> Object {
 }
 
 /// Pairs of name and bytes: a role can have a name that no property of an object should have.
-fn to_pairs(targets: &BTreeMap<String, Vec<u8>>) -> Array {
+fn to_pairs(targets: &Map<String, Vec<u8>>) -> Array {
     targets
         .iter()
         .map(|(role, file)| Array::of2(&role.into(), &Uint8Array::from(file.as_slice())))
         .collect()
 }
 
-fn from_pairs(pairs: JsValue, limits: &Limits) -> Option<BTreeMap<String, Vec<u8>>> {
+fn from_pairs(pairs: JsValue, limits: &Limits) -> Option<Map<String, Vec<u8>>> {
     let pairs = pairs.dyn_into::<Array>().ok()?;
     let mut left = limits.targets + limits.delegated_bytes;
-    let mut targets = BTreeMap::new();
+    let mut targets = Map::new();
     for pair in pairs.iter().take(MAX_TARGETS) {
         let Ok(pair) = pair.dyn_into::<Array>() else {
             continue;
@@ -577,6 +623,16 @@ fn from_pairs(pairs: JsValue, limits: &Limits) -> Option<BTreeMap<String, Vec<u8
         }
     }
     Some(targets)
+}
+
+/// What a record of visits holds; empty if it is none of ours.
+fn visits_of(record: JsValue) -> BTreeSet<u32> {
+    record
+        .dyn_into::<Uint32Array>()
+        .ok()
+        .filter(|record| record.length() <= MAX_VISITS)
+        .map(|record| record.to_vec().into_iter().collect())
+        .unwrap_or_default()
 }
 
 /// The bytes of a file, unless there are more than `limit`.

@@ -29,6 +29,8 @@ class Published:
     name: str
     version: str
     files: dict[str, bytes]
+    #: Of a partial release: the files that each module brings. Its other files come with the load.
+    closures: dict[str, list[str]] | None = None
 
     @property
     def sha256(self) -> str:
@@ -65,10 +67,21 @@ class FakeHost:
     warnings: list[dict] = field(default_factory=list)
     gate: asyncio.Event | None = None
     before_answer: object = None
+    #: Whether this page can wait in the middle of an import.
+    waits: bool = True
+    #: By the path of a partial release: the files that are still to come.
+    absent: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    closures: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    fetched: list[list[str]] = field(default_factory=list)
+    #: What the next releases require; Pyodide's packages; those of them that were loaded.
+    requires: list[str] = field(default_factory=list)
+    packages: dict[str, str] = field(default_factory=dict)
+    installed: list[str] = field(default_factory=list)
+    loads_packages: bool = True
 
-    def publish(self, name: str, version: str, files: dict[str, str | bytes]) -> Published:
+    def publish(self, name: str, version: str, files: dict[str, str | bytes], closures=None) -> Published:
         encoded = {path: text.encode() if isinstance(text, str) else text for path, text in files.items()}
-        release = self.releases[f"{name}@{version}"] = Published(name, version, encoded)
+        release = self.releases[f"{name}@{version}"] = Published(name, version, encoded, closures)
         return release
 
     async def load(self, ticket, request, on_progress):
@@ -115,8 +128,10 @@ class FakeHost:
             "modules": modules,
             "namespaces": namespaces,
             "distributions": [{"name": release.name, "version": release.version}],
-            "requires": [],
+            "requires": list(self.requires),
             "requires_python": None,
+            "partial": release.closures is not None,
+            "source": True,
             "repository": "https://code.example.org/repo",
             "bytecode": TAG,
             "already": already,
@@ -140,11 +155,49 @@ class FakeHost:
         if self.mount_error is not None:
             raise self.mount_error
         description, release = self.prepared.pop(ticket)
+        root = description["path"]
+        late = {path for closure in (release.closures or {}).values() for path in closure}
+        self.absent[root] = {str(Path(root, path)): release.files[path] for path in late}
+        self.closures[root] = release.closures or {}
         for path, content in release.files.items():
-            file = Path(description["path"], path)
+            file = Path(root, path)
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-        self.mounted.add(description["path"])
+            file.write_bytes(b"" if path in late else content)
+        self.mounted.add(root)
+
+    def lacks(self, path, file):
+        return file in self.absent.get(path, {})
+
+    async def fetch(self, path, modules):
+        modules = json.loads(modules)
+        self.fetched.append(modules)
+        if self.error is not None:
+            raise self.error
+        for name in modules:
+            for file in self.closures[path].get(name, ()):
+                content = self.absent[path].pop(str(Path(path, file)), None)
+                if content is not None:
+                    Path(path, file).write_bytes(content)
+        return "{}"
+
+    def bring(self, path, file, module):
+        if not self.waits:
+            raise webimport.ResolveError("not fetched", code="resolve.not_fetched", hint="prefetch", name=module)
+        coroutine = self.fetch(path, json.dumps([module]))
+        with pytest.raises(StopIteration):
+            coroutine.send(None)
+
+    def package_version(self, name):
+        return self.packages.get(name)
+
+    async def load_packages(self, names):
+        self.installed += names
+        for name in names if self.loads_packages else ():
+            info = self.root.parent / "notebook" / f"{name.replace(chr(45), chr(95))}-{self.packages[name]}.dist-info"
+            info.mkdir()
+            text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {self.packages[name]}\n"
+            (info / "METADATA").write_text(text)
+        importlib.invalidate_caches()
 
     def discard(self, ticket):
         self.prepared.pop(ticket, None)
@@ -215,8 +268,8 @@ def host(tmp_path, monkeypatch):
 def load(host):
     """Publishes and loads a release in one go."""
 
-    def load(name, files, version="1.0", **options):
-        host.publish(name, version, files)
+    def load(name, files, version="1.0", closures=None, **options):
+        host.publish(name, version, files, closures)
         return run(webimport.load_release(f"https://code.example.org/repo/{name}@{version}", **options))
 
     return load

@@ -21,7 +21,21 @@ globalThis.published = {
   "taker@1.0": { "shared/__init__.py": "", "shared/b.py": "B = 9\n" },
   "cloud@1.0": { "acme/cloud/__init__.py": "", "acme/cloud/storage.py": "WHO = 'release'\n" },
   "stdlib@1.0": { "json/__init__.py": "" },
+  "big@1.0": {
+    "big/__init__.py": "",
+    "big/core.py": "from .deep import util\nWHO = 'core'\n",
+    "big/deep/__init__.py": "",
+    "big/deep/util.py": "WHO = 'util'\n",
+    "big/late.py": "from .deep import util\nWHO = 'late'\n",
+    "big/broken.py": "",
+    "big/data.txt": "data",
+    "big-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: big\nVersion: 1.0\n",
+  },
   "bad@1.0": { code: "verify.digest", message: "`x`: expected, got", hint: "tell the publisher", name: "x", status: 200 },
+};
+
+globalThis.partial = {
+  "big@1.0": { "big.core": ["big.deep.util"], "big.late": ["big.deep.util"], "big.deep.util": ["big.deep"], "big.deep": ["big"] },
 };
 
 async function attached(name, config) {
@@ -120,8 +134,9 @@ result = {
       assert.ok(Object.isFrozen(release) && Object.isFrozen(release.trust));
       assert.deepEqual(release.modules, ["shapes"]);
       assert.deepEqual(Object.keys(release).sort(), [
-        "bytecode", "cache", "distributions", "modules", "name", "namespaces", "network", "offline", "path", "repository",
-        "requires", "requiresPython", "sha256", "storage", "trust", "unload", "version", "warnings",
+        "bytecode", "cache", "distributions", "modules", "name", "namespaces", "network", "offline", "partial", "path",
+        "prefetch", "repository", "requires", "requiresPython", "sha256", "source", "storage", "trust", "unload", "version",
+        "warnings",
       ]);
       assert.deepEqual(events(), []);
     });
@@ -373,6 +388,109 @@ result = [
 ]`,
       );
       assert.deepEqual(result, []);
+    });
+  });
+
+  test(`${name}: a partial release`, async (context) => {
+    const { webimport, pyodide } = await attached(name);
+    const asked = () => {
+      const calls = globalThis.fetched ?? [];
+      globalThis.fetched = [];
+      return calls;
+    };
+    asked();
+    const warnings = [];
+    webimport.events.addEventListener("warning", ({ detail }) => warnings.push(detail));
+    const load = () => cell(pyodide, `release = await loadRelease("${REPOSITORY}/big@1.0"); result = [release.partial, release.source]`);
+    const unload = () => cell(pyodide, "release.unload(); result = 0");
+
+    await context.test("metadata are there without its modules", async () => {
+      assert.deepEqual(await load(), [true, true]);
+      assert.equal(await cell(pyodide, `import importlib.metadata; result = importlib.metadata.version("big")`), "1.0");
+      assert.deepEqual(asked(), []);
+    });
+
+    await context.test("where the thread may wait, an import brings each module", async () => {
+      assert.equal(await cell(pyodide, "import big.core; result = big.core.util.WHO"), "util");
+      assert.deepEqual(asked(), ["big/__init__.py", "big/core.py", "big/deep/__init__.py", "big/deep/util.py"].map((path) => ["read", path]));
+      await unload();
+    });
+
+    await context.test("a spec is found without bytes", async () => {
+      await load();
+      asked();
+      const result = await cell(
+        pyodide,
+        `
+import importlib.util, pkgutil
+import big
+result = [importlib.util.find_spec("big.late").origin == release.path + "/big/late.py", sorted(module.name for module in pkgutil.iter_modules(big.__path__))]`,
+      );
+      assert.deepEqual(result, [true, ["broken", "core", "deep", "late"]]);
+      assert.deepEqual(asked(), [["read", "big/__init__.py"]]);
+      await unload();
+    });
+
+    // A page's main thread: Node has no `document` and cannot suspend Python.
+    globalThis.document = { querySelectorAll: () => [], readyState: "complete" };
+    await context.test("where it may not, the error names the way out", async () => {
+      await load();
+      const result = await cell(
+        pyodide,
+        `
+import sys, webimport
+try: import big.core
+except ModuleNotFoundError: result = "not found"
+except webimport.ResolveError as error: result = [error.code, error.name, error.hint, "big" in sys.modules]`,
+      );
+      assert.deepEqual(result, [
+        "resolve.not_fetched", "big", 'run `await release.prefetch("big")` first, `release` being what `loadRelease` returned', false,
+      ]);
+      assert.equal(await cell(pyodide, `await release.prefetch("big.core"); import big.core; result = big.core.WHO`), "core");
+      assert.deepEqual(asked(), [["fetch", "big.core"]]);
+      await unload();
+    });
+
+    await context.test("the imports of a cell are fetched before it runs", async () => {
+      await load();
+      const code = "import os, big.late as late\nfrom big import core, nothing\nfrom big.deep.util import WHO\nresult = late.WHO";
+      await pyodide.loadPackagesFromImports(code);
+      assert.deepEqual(asked(), [["fetch", "big", "big.core", "big.deep.util", "big.late"]]);
+      assert.equal(await cell(pyodide, "import big.late as late; result = late.WHO"), "late");
+      await webimport.prefetchImports("import (");
+      await webimport.prefetchImports("import json");
+      assert.deepEqual(asked(), []);
+      assert.equal((await rejection(webimport.prefetchImports("import big.broken"))).code, "fetch.network");
+      await pyodide.loadPackagesFromImports("import big.broken");
+      await unload();
+    });
+
+    await context.test("a script prefetches, and loading again fetches what is named", async () => {
+      const release = await webimport.loadRelease(`${REPOSITORY}/big@1.0`);
+      assert.equal(release.partial, true);
+      asked();
+      await release.prefetch(["big.late"]);
+      await release.prefetch();
+      assert.equal(await webimport.loadRelease(`${REPOSITORY}/big@1.0`, { modules: ["big.core"] }), release);
+      assert.deepEqual(asked(), [["fetch", "big.late"], ["complete"], ["fetch", "big.core"]]);
+      release.unload();
+      assert.equal((await rejection(release.prefetch(["big.late"]))).code, "host.unloaded");
+    });
+    delete globalThis.document;
+
+    await context.test("a module that cannot be had is an error with its code, a file an OSError with a warning", async () => {
+      await load();
+      const result = await cell(
+        pyodide,
+        `
+import big, webimport
+try: import big.broken
+except webimport.FetchError as error: result = [error.code]
+try: open(release.path + "/big/broken.py")
+except OSError as error: result.append(error.errno)`,
+      );
+      assert.deepEqual(result, ["fetch.network", 29]);
+      assert.deepEqual(warnings, [{ code: "fetch.network", message: "no network", hint: "try again", release: "big@1.0" }]);
     });
   });
 

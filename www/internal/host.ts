@@ -9,15 +9,31 @@
  * for nothing, puts them in place. What becomes of names and modules in between is Python's concern.
  */
 
-import type { Progress, Release, Warning } from "../public/api.js";
+import { type Progress, type Release, type Warning, WebImportError } from "../public/api.js";
 import { type ConfigBlock, type Place, readConfigBlocks } from "./config_blocks.js";
 import { toWebImportError } from "./errors.js";
 import { dispatch } from "./events.js";
+import { preloadLibraries } from "./libraries.js";
 import { type FileTree, ReleaseMount } from "./mount.js";
 import type { FileSystem } from "./pyodide.js";
 import { type Description, releaseOf } from "./release.js";
 import { VERSION } from "./version.js";
-import type { Client } from "./wasm.js";
+import type { Client, Files } from "./wasm.js";
+
+/** A release whose first bytes are there, and what gets the others. */
+interface Ready {
+  readonly path: string;
+  readonly tree: FileTree;
+  readonly files: Files;
+}
+
+/** A release that is mounted. */
+interface Mounted {
+  readonly mount: ReleaseMount;
+  readonly files: Files;
+  /** Where its files are in the objects. */
+  readonly places: Pick<FileTree, "paths" | "spans">;
+}
 
 /** The host of one Pyodide; `webimport._compat` in Python names the same methods. */
 export class Host {
@@ -25,8 +41,8 @@ export class Host {
   readonly #client: Client;
   readonly #FS: FileSystem;
   readonly #unload: (sha256: string) => void;
-  readonly #prepared = new Map<number, (FileTree & { path: string }) | null>();
-  readonly #mounts = new Map<string, ReleaseMount>();
+  readonly #prepared = new Map<number, Ready | null>();
+  readonly #mounts = new Map<string, Mounted>();
   readonly #releases = new Map<string, Release>();
   readonly #place: Place;
   #config: string | undefined;
@@ -56,9 +72,12 @@ export class Host {
     this.#prepared.set(ticket, null);
     try {
       const prepared = await this.#client.load(request, (json) => this.#progress(json, onProgress));
-      const { description, path, paths, spans, buffers } = prepared;
+      const { description, path, paths, spans, objects, buffers, files } = prepared;
       prepared.free();
-      if (this.#prepared.has(ticket)) this.#prepared.set(ticket, { path, paths, spans, buffers });
+      const ready = { path, tree: { paths, spans, objects, buffers }, files };
+      await preloadLibraries(this.#FS, path, ready.tree);
+      if (this.#prepared.has(ticket)) this.#prepared.set(ticket, ready);
+      else files.free();
       return description;
     } catch (error) {
       this.#prepared.delete(ticket);
@@ -66,18 +85,26 @@ export class Host {
     }
   }
 
-  /** Puts a release that `load` got into the file system. */
+  /** Puts a release that `load` got into the file system. Its other bytes follow. */
   mount(ticket: number): void {
-    const prepared = this.#prepared.get(ticket);
-    this.#prepared.delete(ticket);
+    const ready = this.#prepared.get(ticket);
     guarded(() => {
-      if (!prepared) throw new Error(`nothing is prepared under the ticket ${ticket}`);
-      this.#mounts.set(prepared.path, new ReleaseMount(this.#FS, prepared.path, prepared));
+      if (!ready) throw new Error(`nothing is prepared under the ticket ${ticket}`);
+      const { path, tree, files } = ready;
+      const source = {
+        read: (object: number) => files.read(object),
+        onTrouble: (error: unknown) => this.#warn(path, error),
+      };
+      const places = { paths: tree.paths, spans: tree.spans };
+      this.#mounts.set(path, { mount: new ReleaseMount(this.#FS, path, tree, source), files, places });
+      this.#prepared.delete(ticket);
+      this.#follow(path, files);
     });
   }
 
   /** Drops what `load` keeps or will keep under the ticket. */
   discard(ticket: number): void {
+    this.#prepared.get(ticket)?.files.free();
     this.#prepared.delete(ticket);
   }
 
@@ -85,7 +112,52 @@ export class Host {
   unmount(path: string): void {
     const mounted = this.#mounts.get(path);
     this.#mounts.delete(path);
-    guarded(() => mounted?.unmount());
+    guarded(() => {
+      mounted?.mount.unmount();
+      mounted?.files.free();
+    });
+  }
+
+  /** Whether the bytes of a file are still to come. */
+  lacks(path: string, file: string): boolean {
+    return this.#mounts.get(path)?.mount.lacks(file) ?? false;
+  }
+
+  /**
+   * Fetches what `modules` (a JSON list of dotted names) and their imports need; what that took, as JSON. An empty
+   * list: everything, into the cache.
+   */
+  async fetch(path: string, modules: string): Promise<string> {
+    const mounted = this.#mounts.get(path);
+    if (mounted === undefined) throw unloaded(path);
+    const names = JSON.parse(modules) as string[];
+    try {
+      if (names.length === 0) {
+        await mounted.files.complete();
+        return "{}";
+      }
+      const supply = await mounted.files.fetch(names);
+      const { objects, buffers, report } = supply;
+      supply.free();
+      await preloadLibraries(this.#FS, path, { ...mounted.places, objects, buffers });
+      // It may have been unloaded in the meantime; another mount at this path has files of its own.
+      if (this.#mounts.get(path) !== mounted) throw unloaded(path);
+      mounted.mount.supply({ objects, buffers });
+      this.#follow(path, mounted.files, names);
+      return report;
+    } catch (error) {
+      throw toWebImportError(error);
+    }
+  }
+
+  /** Whether the thread may wait for a request: no page stands still for it. */
+  get mayBlock(): boolean {
+    return typeof document === "undefined";
+  }
+
+  /** Gets the bytes of a file at once. */
+  bring(path: string, file: string): void {
+    guarded(() => this.#mounts.get(path)?.mount.bring(file));
   }
 
   /** Replaces a layer of the config: `page`, `notebook` or `call`. */
@@ -135,8 +207,11 @@ export class Host {
 
   #loaded(description: Description): void {
     const { sha256 } = description;
-    const release = releaseOf(description, () => {
-      if (this.#releases.has(sha256)) this.#unload(sha256);
+    const release = releaseOf(description, {
+      unload: () => {
+        if (this.#releases.has(sha256)) this.#unload(sha256);
+      },
+      prefetch: async (modules = []) => void (await this.fetch(description.path, JSON.stringify(modules))),
     });
     this.#releases.set(sha256, release);
     dispatch("loaded", release);
@@ -147,10 +222,28 @@ export class Host {
     dispatch("unloaded", { name, version, sha256 });
   }
 
+  /** Gets the sources that nobody waits for. */
+  #follow(path: string, files: Files, modules?: string[]): void {
+    files.follow(modules).catch((error) => {
+      if (this.#mounts.get(path)?.files === files) this.#warn(path, error);
+    });
+  }
+
+  #warn(path: string, error: unknown): void {
+    const { code, message, hint } = toWebImportError(error);
+    const loaded = [...this.#releases.values()].find((release) => release.path === path);
+    const release = loaded ? `${loaded.name}@${loaded.version}` : path.slice(path.lastIndexOf("/") + 1);
+    dispatch("warning", { code, message, hint, release });
+  }
+
   #progress(json: string, onProgress: ((json: string) => void) | null): void {
     dispatch("progress", JSON.parse(json) as Progress);
     onProgress?.(json);
   }
+}
+
+function unloaded(path: string): WebImportError {
+  return new WebImportError("host.unloaded", `\`${path}\` is no longer loaded`, { hint: "load the release again" });
 }
 
 function guarded<Value>(call: () => Value): Value {

@@ -1,8 +1,9 @@
 /**
  * A read-only file system over verified bytes, for `pyodide.FS.mount`.
  *
- * Files are views into the buffers that they came in; nothing is copied until Python reads. Paths were
- * checked with the manifest; they are only checked here for what would break the tree.
+ * Files are views into the objects that hold them; nothing is copied until Python reads. All files of a release
+ * are there from the start, with their sizes. An object that has not come yet is asked for when the first of its
+ * files is opened. Paths were checked with the manifest; they are only checked here for what would break the tree.
  *
  * Every write is refused with `PermissionError`: the nodes' modes carry no write bit (EACCES), and the operations
  * that would write do not exist (EPERM). As on any mount, a rename across its border is EXDEV, an `OSError`.
@@ -10,20 +11,33 @@
 
 import type { FileSystem, FileSystemType, Node, NodeOperations, StreamOperations } from "./pyodide.js";
 
-/** The files of a release, without their folders. */
-export interface FileTree {
+/** Decoded objects of a release. */
+export interface Objects {
+  /** Which ones. */
+  readonly objects: Uint32Array;
+  /** Their bytes. Each owns its memory: a view into a WebAssembly memory would be detached when that grows. */
+  readonly buffers: readonly Uint8Array[];
+}
+
+/** The files of a release, without their folders, and the objects that are there. */
+export interface FileTree extends Objects {
   /** Relative, `/` between components. */
   readonly paths: readonly string[];
-  /** For each path: index into `buffers`, offset and size in bytes. */
+  /** For each path: object, offset and size in bytes. */
   readonly spans: Uint32Array;
-  /** Each owns its memory: a view into a WebAssembly memory would be detached when that grows. */
-  readonly buffers: readonly Uint8Array[];
+}
+
+/** The bytes of an object that is not there, at once. What it throws is told to `onTrouble`. */
+export interface Source {
+  read(object: number): Uint8Array;
+  onTrouble(error: unknown): void;
 }
 
 const FOLDER = 0o040555;
 const FILE = 0o100444;
 const ENOENT = 44;
 const EINVAL = 28;
+const EIO = 29;
 /**
  * What `stat` adds to the modes, as it would on a disk that is mounted read-only: a package's folder that a
  * program copies, mode and all, must come out writable.
@@ -40,48 +54,111 @@ const BLOCK = 4096;
 export class ReleaseMount {
   readonly #FS: FileSystem;
   readonly #path: string;
+  readonly #root: Folder;
+  readonly #source: Source;
+  readonly #objects = new Map<number, Uint8Array>();
 
   /** Mounts `tree` at `path`, which must not be mounted yet. All or nothing. */
-  constructor(FS: FileSystem, path: string, tree: FileTree) {
-    const folder = folderOf(tree);
+  constructor(FS: FileSystem, path: string, tree: FileTree, source: Source) {
     this.#FS = FS;
     this.#path = path;
+    this.#source = source;
+    this.#root = folderOf(tree);
+    this.supply(tree);
     FS.mkdirTree(path);
-    FS.mount(fileSystemType(FS, folder), {}, path);
+    FS.mount(fileSystemType(FS, this.#root, (file) => this.#open(file)), {}, path);
+  }
+
+  /** Takes objects that have come. */
+  supply({ objects, buffers }: Objects): void {
+    objects.forEach((object, index) => {
+      const bytes = buffers[index];
+      if (bytes === undefined) throw new RangeError(`${objects.length} objects, ${buffers.length} buffers`);
+      this.#objects.set(object, bytes);
+    });
+  }
+
+  /** Whether the bytes of a file are still to come; false for what is no file of the release. */
+  lacks(path: string): boolean {
+    const file = this.#find(path);
+    return file !== undefined && !this.#objects.has(file.object);
+  }
+
+  /** Gets the bytes of a file at once. Throws what the source throws. */
+  bring(path: string): void {
+    const file = this.#find(path);
+    if (file !== undefined) this.#bytes(file);
   }
 
   /** Files that are still open stay readable; their bytes go when the last is closed. */
   unmount(): void {
     this.#FS.unmount(this.#path);
     removeMountPoint(this.#FS, this.#path);
+    this.#objects.clear();
+  }
+
+  #open(file: File): Uint8Array {
+    try {
+      return this.#bytes(file);
+    } catch (error) {
+      this.#source.onTrouble(error);
+      throw new this.#FS.ErrnoError(EIO);
+    }
+  }
+
+  #bytes({ object, offset, size }: File): Uint8Array {
+    let bytes = this.#objects.get(object);
+    if (bytes === undefined) {
+      bytes = this.#source.read(object);
+      this.#objects.set(object, bytes);
+    }
+    if (offset + size > bytes.length) throw new RangeError(`a file lies outside of object ${object}`);
+    return bytes.subarray(offset, offset + size);
+  }
+
+  #find(path: string): File | undefined {
+    if (!path.startsWith(`${this.#path}/`)) return undefined;
+    let entry: Folder | File | undefined = this.#root;
+    for (const component of path.slice(this.#path.length + 1).split("/")) {
+      if (!(entry instanceof Map)) return undefined;
+      entry = entry.get(component);
+    }
+    return entry instanceof Map ? undefined : entry;
   }
 }
 
-/** A tree that is not made of nodes yet, so that a bad one leaves no node behind. */
-type Folder = Map<string, Folder | Uint8Array>;
+/** Where the bytes of a file are. */
+interface File {
+  readonly object: number;
+  readonly offset: number;
+  readonly size: number;
+}
 
-function folderOf({ paths, spans, buffers }: FileTree): Folder {
+/** A tree that is not made of nodes yet, so that a bad one leaves no node behind. */
+type Folder = Map<string, Folder | File>;
+
+function folderOf({ paths, spans, objects, buffers }: FileTree): Folder {
   const root: Folder = new Map();
   if (spans.length !== 3 * paths.length) {
     throw new RangeError(`${paths.length} paths need ${3 * paths.length} spans, got ${spans.length}`);
   }
+  const sizes = new Map(Array.from(objects, (object, index) => [object, buffers[index]?.length ?? 0]));
   paths.forEach((path, index) => {
-    const [buffer, offset, size] = spans.subarray(3 * index, 3 * index + 3) as unknown as [number, number, number];
-    const bytes = buffers[buffer];
-    if (bytes === undefined || offset + size > bytes.length) {
-      throw new RangeError(`\`${path}\` lies outside of its buffer`);
+    const [object, offset, size] = spans.subarray(3 * index, 3 * index + 3) as unknown as [number, number, number];
+    if (offset + size > (sizes.get(object) ?? Number.POSITIVE_INFINITY)) {
+      throw new RangeError(`\`${path}\` lies outside of its object`);
     }
     const components = path.split("/");
     const name = components.pop() as string;
     let folder = root;
     for (const component of components) {
       const child = folder.get(checked(component, path)) ?? new Map();
-      if (child instanceof Uint8Array) throw new RangeError(`\`${path}\` lies inside of a file`);
+      if (!(child instanceof Map)) throw new RangeError(`\`${path}\` lies inside of a file`);
       folder.set(component, child);
       folder = child;
     }
     if (folder.has(checked(name, path))) throw new RangeError(`\`${path}\` is there twice`);
-    folder.set(name, bytes.subarray(offset, offset + size));
+    folder.set(name, { object, offset, size });
   });
   return root;
 }
@@ -91,39 +168,54 @@ function checked(component: string, path: string): string {
   return component;
 }
 
-function fileSystemType(FS: FileSystem, folder: Folder): FileSystemType {
+/** The bytes of a file that is opened. */
+type Open = (file: File) => Uint8Array;
+
+function fileSystemType(FS: FileSystem, folder: Folder, open: Open): FileSystemType {
   return {
     mount(mount) {
-      const root = createNode(FS, null, "/", new Map());
+      const root = createFolder(FS, null, "/");
       // FS.mount sets this too late: nodes take it over from their parent, and FS.unmount finds them by it.
       root.mount = mount;
-      fill(FS, root, folder);
+      fill(FS, root, folder, open);
       return root;
     },
   };
 }
 
-function fill(FS: FileSystem, parent: Node, folder: Folder): void {
+function fill(FS: FileSystem, parent: Node, folder: Folder, open: Open): void {
   const children = parent.contents as Map<string, Node>;
   for (const [name, entry] of folder) {
-    const node = createNode(FS, parent, name, entry);
-    children.set(name, node);
-    if (!(entry instanceof Uint8Array)) fill(FS, node, entry);
+    if (entry instanceof Map) {
+      const node = createFolder(FS, parent, name);
+      children.set(name, node);
+      fill(FS, node, entry, open);
+    } else {
+      children.set(name, createFile(FS, parent, name, entry, open));
+    }
   }
 }
 
-function createNode(FS: FileSystem, parent: Node | null, name: string, entry: Folder | Uint8Array): Node {
-  const isFile = entry instanceof Uint8Array;
-  const node = FS.createNode(parent, name, isFile ? FILE : FOLDER, 0);
-  node.contents = isFile ? entry : new Map();
-  node.usedBytes = isFile ? entry.length : 0;
-  node.node_ops = isFile ? { getattr } : folderOperations(FS);
-  node.stream_ops = isFile ? fileStreams(FS) : { llseek: seek(FS) };
+function createFolder(FS: FileSystem, parent: Node | null, name: string): Node {
+  const node = FS.createNode(parent, name, FOLDER, 0);
+  node.contents = new Map();
+  node.usedBytes = 0;
+  node.node_ops = folderOperations(FS);
+  node.stream_ops = { llseek: seek(FS) };
+  return node;
+}
+
+function createFile(FS: FileSystem, parent: Node, name: string, file: File, open: Open): Node {
+  const node = FS.createNode(parent, name, FILE, 0);
+  node.contents = null;
+  node.usedBytes = file.size;
+  node.node_ops = { getattr };
+  node.stream_ops = fileStreams(FS, () => open(file));
   return node;
 }
 
 function getattr(node: Node): object {
-  const isFile = node.contents instanceof Uint8Array;
+  const isFile = !(node.contents instanceof Map);
   const size = isFile ? node.usedBytes : BLOCK;
   return {
     dev: 1,
@@ -161,8 +253,11 @@ function folderOperations(FS: FileSystem): NodeOperations {
   };
 }
 
-function fileStreams(FS: FileSystem): StreamOperations {
+function fileStreams(FS: FileSystem, open: () => Uint8Array): StreamOperations {
   return {
+    open({ node }) {
+      node.contents ??= open();
+    },
     llseek: seek(FS),
     read({ node }, buffer, offset, length, position) {
       const bytes = (node.contents as Uint8Array).subarray(position, position + length);

@@ -15,6 +15,8 @@ export interface Pyodide {
   runPython(code: string, options?: { globals?: PythonProxy }): unknown;
   pyimport(name: string): PythonProxy;
   toPy(value: unknown): PythonProxy;
+  /** Hosts of notebooks call it before each cell. */
+  loadPackagesFromImports(code: string, ...options: unknown[]): Promise<unknown>;
   /** Set by `attach`; Python finds the host here at each call. */
   _webimport?: Host;
 }
@@ -35,6 +37,17 @@ export interface FileSystem {
   mkdirTree(path: string): void;
   rmdir(path: string): void;
   writeFile(path: string, text: string): void;
+  /** With a library's bytes: compiles and links it, so that `dlopen` of that path finds it done. */
+  createPreloadedFile(
+    folder: string,
+    name: string,
+    bytes: Uint8Array,
+    readable: boolean,
+    writable: boolean,
+    onload: () => void,
+    onerror: () => void,
+    withoutFile: boolean,
+  ): void;
 }
 
 /** What `FS.mount` takes. */
@@ -56,8 +69,8 @@ export interface Node {
   mount: Mount;
   node_ops: NodeOperations;
   stream_ops: StreamOperations;
-  /** The children of a folder or the bytes of a file. */
-  contents: Map<string, Node> | Uint8Array;
+  /** The children of a folder; the bytes of a file, null until it is opened. */
+  contents: Map<string, Node> | Uint8Array | null;
   /** Bytes of a file. */
   usedBytes: number;
 }
@@ -77,6 +90,7 @@ export interface NodeOperations {
 
 /** Without `write` no stream can be written to. */
 export interface StreamOperations {
+  open?(stream: Stream): void;
   llseek(stream: Stream, offset: number, whence: number): number;
   read?(stream: Stream, buffer: Int8Array | Uint8Array, offset: number, length: number, position: number): number;
   mmap?: MapFile;

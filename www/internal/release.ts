@@ -13,6 +13,8 @@ export interface Description {
   readonly distributions: { name: string; version: string }[];
   readonly requires: string[];
   readonly requires_python?: string | null;
+  readonly partial: boolean;
+  readonly source: boolean;
   readonly repository: string;
   readonly bytecode?: string | null;
   readonly already: boolean;
@@ -33,8 +35,9 @@ export interface Description {
 }
 
 /** The public view of a description. */
-export function releaseOf(description: Description, unload: () => void): Release {
+export function releaseOf(description: Description, methods: Pick<Release, "unload" | "prefetch">): Release {
   const { name, version, sha256, path, modules, namespaces, distributions, requires, repository } = description;
+  const { partial, source } = description;
   const { trust, network, cache, storage, offline, warnings } = description;
   return deepFreeze({
     name,
@@ -46,6 +49,8 @@ export function releaseOf(description: Description, unload: () => void): Release
     distributions,
     requires,
     requiresPython: description.requires_python ?? null,
+    partial,
+    source,
     repository,
     bytecode: description.bytecode ?? null,
     trust: {
@@ -62,7 +67,7 @@ export function releaseOf(description: Description, unload: () => void): Release
     storage,
     offline,
     warnings,
-    unload,
+    ...methods,
   });
 }
 

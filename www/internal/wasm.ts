@@ -7,7 +7,7 @@
 
 import init, { Client as WasmClient } from "../../target/web/webimport.js";
 import { WebImportError } from "../public/api.js";
-import type { FileTree } from "./mount.js";
+import type { FileTree, Objects } from "./mount.js";
 
 /** What the module exports; JSON crosses the border as text. Failures are thrown as `ErrorRecord`s. */
 export interface Client {
@@ -19,10 +19,31 @@ export interface Client {
   cacheVerify(): Promise<string>;
 }
 
-/** A release whose bytes are all there and verified. Lives in the module's memory until `free`. */
+/** A release whose first objects are there and verified. Lives in the module's memory until `free`. */
 export interface Prepared extends FileTree {
   readonly description: string;
   readonly path: string;
+  readonly files: Files;
+  free(): void;
+}
+
+/** What of a release comes after its load. Lives in the module's memory until `free`. */
+export interface Files {
+  /** What these modules and their imports need and was not handed over yet. */
+  fetch(modules: string[]): Promise<Supply>;
+  /** Gets the sources that the load, or the `fetch` of these modules, left out. */
+  follow(modules?: string[]): Promise<void>;
+  /** Gets everything that the release has for this interpreter into the cache. */
+  complete(): Promise<void>;
+  /** An object that was not handed over yet, at once. */
+  read(object: number): Uint8Array;
+  free(): void;
+}
+
+/** Objects that came after the load. Lives in the module's memory until `free`. */
+export interface Supply extends Objects {
+  /** JSON: `{fetched, bytes, requests, cached}`. */
+  readonly report: string;
   free(): void;
 }
 

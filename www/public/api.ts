@@ -40,7 +40,7 @@ export interface LoadOptions {
   version?: string;
   /** Digest of `release.json`. */
   sha256?: string;
-  /** Refuses a release without these modules. */
+  /** Refuses a release without these modules (dotted names). Of a partial release, those that are fetched. */
   modules?: readonly string[];
   /** Import names, dotted ones in namespace packages, that the release may take over from what else has them. */
   allowShadow?: readonly string[];
@@ -68,6 +68,10 @@ export interface Release {
   /** PEP 508 requirements that nothing inside the release satisfies. */
   readonly requires: readonly string[];
   readonly requiresPython: string | null;
+  /** Its modules come as they are imported, or by `prefetch`. */
+  readonly partial: boolean;
+  /** Whether it has its sources; without, tracebacks show no lines. */
+  readonly source: boolean;
   /** Base URL. */
   readonly repository: string;
   /** The cache tag whose bytecode is used, as `cpython-314`; null: compiled from source. */
@@ -81,6 +85,11 @@ export interface Release {
   readonly storage: "indexeddb" | "memory";
   readonly offline: boolean;
   readonly warnings: readonly Warning[];
+  /**
+   * Fetches modules (dotted names) of a partial release, with all that they import, before they are imported. Without
+   * a list: everything into the cache, so that no import and no traceback needs the network again.
+   */
+  prefetch(modules?: readonly string[]): Promise<void>;
   /** Takes its modules, its path entry and its files away again. Does nothing the second time. */
   unload(): void;
 }
@@ -146,6 +155,7 @@ export interface Cache {
 /** The functions of this module, bound to one Pyodide. */
 export interface Attached {
   loadRelease(url: string, options?: LoadOptions): Promise<Release>;
+  prefetchImports(code: string): Promise<void>;
   configure(config: Config): void;
   freeze(): string;
   readonly cache: Cache;

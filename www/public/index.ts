@@ -95,6 +95,14 @@ export function freeze(): string {
   return last().freeze();
 }
 
+/**
+ * Fetches what the imports in a cell's code need of the partial releases that are loaded. `attach` has
+ * `pyodide.loadPackagesFromImports` do it, too, which notebook hosts call before each cell.
+ */
+export async function prefetchImports(code: string): Promise<void> {
+  return last().prefetchImports(code);
+}
+
 /** The verified files kept in the browser. */
 export const cache: Cache = Object.freeze({
   info: async () => last().cache.info(),
@@ -124,7 +132,17 @@ async function start(pyodide: Pyodide, wasm?: Uint8Array): Promise<Host> {
   if (host.version !== VERSION) throw otherVersion("the attached webimport.js");
   pyodide._webimport = host;
   installPackage(pyodide);
+  const loadPackages = pyodide.loadPackagesFromImports;
+  pyodide.loadPackagesFromImports = async (code, ...options) => {
+    // What cannot be fetched is an error of the import, if the cell comes to it.
+    await prefetch(pyodide, code).catch(() => {});
+    return loadPackages.call(pyodide, code, ...options);
+  };
   return host;
+}
+
+async function prefetch(pyodide: Pyodide, code: string): Promise<void> {
+  await awaitBridge(pyodide, "prefetch_imports", code);
 }
 
 function attached(pyodide: Pyodide, host: Host): Attached {
@@ -137,6 +155,7 @@ function attached(pyodide: Pyodide, host: Host): Attached {
       }
       return release;
     },
+    prefetchImports: (code: string) => prefetch(pyodide, code),
     configure: (config: Config) => void callBridge(pyodide, "configure", configText(config)),
     freeze: () => callBridge(pyodide, "freeze") as string,
     cache: Object.freeze({
@@ -147,7 +166,7 @@ function attached(pyodide: Pyodide, host: Host): Attached {
   });
 }
 
-const facade = Object.freeze({ WebImportError, attach, cache, configure, events, freeze, loadRelease, version });
+const facade = Object.freeze({ WebImportError, attach, cache, configure, events, freeze, loadRelease, prefetchImports, version });
 
 declare global {
   /** Set where `webimport.js` is loaded, by a script tag or otherwise. */

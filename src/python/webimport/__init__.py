@@ -23,7 +23,7 @@ from ._errors import (
     WebImportError,
     WebImportWarning,
 )
-from ._load import freeze, load_release
+from ._load import freeze, load_release, prefetch_imports
 from ._progress import Progress
 from ._release import Release
 
@@ -50,4 +50,5 @@ __all__ = [
     "freeze",
     "loadRelease",
     "load_release",
+    "prefetch_imports",
 ]

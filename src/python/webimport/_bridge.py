@@ -23,6 +23,15 @@ async def load(url: str, options: str) -> str:
     return _done(release.sha256)
 
 
+async def prefetch_imports(code: str) -> str:
+    """`webimport.prefetch_imports`."""
+    try:
+        await _load.prefetch_imports(code)
+    except WebImportError as error:
+        return _failed(error)
+    return _done(None)
+
+
 def unload(sha256: str) -> str:
     """Unloads the release of that digest, if it is loaded."""
     release = loaded.get(sha256)

@@ -8,12 +8,13 @@ snapshot finds the new page's host. Tests under plain CPython put a host of thei
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from ._errors import HostError, WebImportError, error_for
+from ._errors import FetchError, HostError, ResolveError, WebImportError, error_for
 
 
 class Host(Protocol):
@@ -30,6 +31,27 @@ class Host(Protocol):
 
     def unmount(self, path: str) -> None:
         """Takes a release away. Does nothing when it is not there."""
+
+    def lacks(self, path: str, file: str) -> bool:
+        """Whether the bytes of a file of the release at `path` are still to come."""
+
+    async def fetch(self, path: str, modules: str) -> str:
+        """Gets what modules of the release at `path`, a list of dotted names, and their imports need.
+
+        Of an empty list: everything, into the cache.
+        """
+
+    def bring(self, path: str, file: str, module: str) -> None:
+        """Gets what a module needs, whose file that is, before it returns.
+
+        Raises ``ResolveError`` (``resolve.not_fetched``) where that cannot be waited for.
+        """
+
+    def package_version(self, name: str) -> str | None:
+        """The version of a package (normalised name) that Pyodide's lock file has."""
+
+    async def load_packages(self, names: list[str]) -> None:
+        """Loads packages of Pyodide's lock file. What went wrong is known by what is not installed then."""
 
     def configure(self, layer: str, text: str) -> None:
         """Replaces a layer of the config: ``page``, ``notebook`` or ``call``."""
@@ -106,6 +128,48 @@ class PyodideHost:
     def unmount(self, path: str) -> None:
         with _coded():
             _host().unmount(path)
+
+    def lacks(self, path: str, file: str) -> bool:
+        return _host().lacks(path, file)
+
+    async def fetch(self, path: str, modules: str) -> str:
+        with _coded():
+            return await _host().fetch(path, modules)
+
+    def bring(self, path: str, file: str, module: str) -> None:
+        from pyodide.ffi import can_run_sync, run_sync
+
+        if can_run_sync():
+            run_sync(self.fetch(path, json.dumps([module])))
+        elif _host().mayBlock:
+            with _coded():
+                _host().bring(path, file)
+        else:
+            raise ResolveError(
+                f"`{module}` has not been fetched, and this page cannot wait for it in the middle of an import",
+                code="resolve.not_fetched",
+                hint=f'run `await release.prefetch("{module}")` first, `release` being what `loadRelease` returned',
+                name=module,
+            )
+
+    def package_version(self, name: str) -> str | None:
+        import pyodide_js
+
+        version = getattr(getattr(pyodide_js.lockfile.packages, name, None), "version", None)
+        return version if isinstance(version, str) else None
+
+    async def load_packages(self, names: list[str]) -> None:
+        import pyodide_js
+        from pyodide.ffi import JsException, to_js
+
+        try:
+            await pyodide_js.loadPackage(to_js(names))
+        except JsException as error:
+            raise FetchError(
+                f"Pyodide could not load {', '.join(names)}: {error}",
+                code="fetch.package",
+                hint="see what the browser's network log says of its package files",
+            ) from None
 
     def configure(self, layer: str, text: str) -> None:
         with _coded():

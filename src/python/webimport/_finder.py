@@ -9,6 +9,9 @@ whatever lists the folders of ``sys.path`` (`importlib.metadata` does) sees the 
 
 The finder returns None for names that are not the release's. The hook is registered once, before the
 standard ones, and declines every path that is not an entry or a folder of a loaded release.
+
+All files of a release are in its folder from the start, but those of a partial one may have no bytes yet. Its
+loaders have these brought when a module is loaded, with those of all that the module imports.
 """
 
 from __future__ import annotations
@@ -26,8 +29,12 @@ from importlib.machinery import (
     ModuleSpec,
     SourceFileLoader,
     SourcelessFileLoader,
+    all_suffixes,
 )
-from types import ModuleType
+from importlib.util import cache_from_source
+from types import CodeType, ModuleType
+
+from . import _compat
 
 #: Path of a loaded release to its entries on ``sys.path``, and these to the top-level names that they serve.
 _claims: dict[str, dict[str, frozenset[str]]] = {}
@@ -36,17 +43,50 @@ _claims: dict[str, dict[str, frozenset[str]]] = {}
 _REST = "/:rest"
 
 
+#: Paths of the partial releases among them.
+_partial: set[str] = set()
+
+
+class _BroughtSourceLoader(SourceFileLoader):
+    def get_code(self, fullname: str) -> CodeType | None:
+        try:
+            cached = cache_from_source(self.path)
+        except NotImplementedError:
+            cached = self.path
+        _bring(fullname, cached if os.path.exists(cached) else self.path)
+        return super().get_code(fullname)
+
+
+class _BroughtSourcelessLoader(SourcelessFileLoader):
+    def get_code(self, fullname: str) -> CodeType | None:
+        _bring(fullname, self.path)
+        return super().get_code(fullname)
+
+
+class _BroughtExtensionLoader(ExtensionFileLoader):
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        _bring(spec.name, self.path)
+        return super().create_module(spec)
+
+
+_LOADERS = (
+    (ExtensionFileLoader, EXTENSION_SUFFIXES),
+    (SourceFileLoader, SOURCE_SUFFIXES),
+    (SourcelessFileLoader, BYTECODE_SUFFIXES),
+)
+_PARTIAL_LOADERS = (
+    (_BroughtExtensionLoader, EXTENSION_SUFFIXES),
+    (_BroughtSourceLoader, SOURCE_SUFFIXES),
+    (_BroughtSourcelessLoader, BYTECODE_SUFFIXES),
+)
+
+
 class ReleaseFinder(FileFinder):
     """Finds modules in one folder of a release."""
 
-    def __init__(self, path: str, names: frozenset[str] | None) -> None:
+    def __init__(self, path: str, names: frozenset[str] | None, *, partial: bool = False) -> None:
         """``names``: what may be found here; None, inside of packages, for everything."""
-        super().__init__(
-            path,
-            (ExtensionFileLoader, EXTENSION_SUFFIXES),
-            (SourceFileLoader, SOURCE_SUFFIXES),
-            (SourcelessFileLoader, BYTECODE_SUFFIXES),
-        )
+        super().__init__(path, *(_PARTIAL_LOADERS if partial else _LOADERS))
         self._names = names
 
     def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -59,11 +99,12 @@ class ReleaseFinder(FileFinder):
 def path_hook(path: str) -> ReleaseFinder:
     """For ``sys.path_hooks``. Raises ``ImportError`` for paths outside of loaded releases."""
     for root, entries in _claims.items():
+        partial = root in _partial
         if path in entries:
-            return ReleaseFinder(root, entries[path])
+            return ReleaseFinder(root, entries[path], partial=partial)
         # A file may be a zip archive, which is the next hook's.
         if contains(root, path) and os.path.isdir(path):
-            return ReleaseFinder(path, None)
+            return ReleaseFinder(path, None, partial=partial)
     raise ImportError("not a folder of a loaded release", path=path)
 
 
@@ -81,8 +122,10 @@ def portions(path: Iterable[str] | None) -> list[str]:
         return []
 
 
-def register(path: str, names: Iterable[str], first: Iterable[str] = ()) -> None:
+def register(path: str, names: Iterable[str], first: Iterable[str] = (), *, partial: bool = False) -> None:
     """Serves the release at `path`: those of its names that are in `first` before all else, the others after."""
+    if partial:
+        _partial.add(path)
     taken = frozenset(names).intersection(first)
     rest = frozenset(names) - taken
     _claims[path] = {path: taken, path + _REST: rest} if taken and rest else {path: taken or rest}
@@ -98,10 +141,24 @@ def register(path: str, names: Iterable[str], first: Iterable[str] = ()) -> None
 def unregister(path: str) -> None:
     """Stops serving the release at `path`; the hook goes with the last one."""
     entries = _claims.pop(path, {})
+    _partial.discard(path)
     sys.path[:] = [entry for entry in sys.path if entry not in entries]
     _forget_finders(path)
     if not _claims and path_hook in sys.path_hooks:
         sys.path_hooks.remove(path_hook)
+
+
+def has_module(path: str, name: str) -> bool:
+    """Whether the release at `path` has a module of that dotted name."""
+    stem = os.path.join(path, *name.split("."))
+    return os.path.isdir(stem) or any(os.path.isfile(stem + suffix) for suffix in all_suffixes())
+
+
+def _bring(fullname: str, file: str) -> None:
+    root = next((root for root in _partial if contains(root, file)), None)
+    host = _compat.running_host()
+    if root is not None and host is not None and host.lacks(root, file):
+        host.bring(root, file, fullname)
 
 
 def _forget_finders(root: str) -> None:

@@ -46,7 +46,8 @@ async def load_release(
 
     - ``root``: the repository's root pin, ``sha256:<hex>``
     - ``version``, ``sha256``: pin the release; the digest is that of ``release.json``
-    - ``modules``: refuses a release without these top-level import names
+    - ``modules``: refuses a release without these modules (dotted names); of a partial release, they and all
+      that they import are fetched, in place of what the release names as its entry
     - ``allow_shadow``: import names that the release may take over from what else has them, dotted ones for
       parts of a namespace package; these names, and no others of the release, are then looked for in it
       first. What is imported already, or built into the interpreter, is not replaced, and neither is a
@@ -59,7 +60,7 @@ async def load_release(
     - ``speculative``: asks for signed metadata before it is known that they are needed, so that a server far
       away answers sooner; what comes is judged in the same order
 
-    Loading what is loaded gives the same `Release` again.
+    Loading what is loaded gives the same `Release` again, with `modules` fetched.
 
     Raises `WebImportError`, by stage: `ConfigError`, `TrustError`, `VerifyError`, `FetchError`,
     `ResolveError`, `StoreError`, `HostError`; and `WebImportWarning` where a filter makes warnings errors.
@@ -109,6 +110,40 @@ def freeze() -> str:
     return host.freeze(json.dumps(releases))
 
 
+async def prefetch_imports(code: str) -> None:
+    """Fetches what the imports in `code` need of the partial releases that are loaded.
+
+    For hosts that can wait before they run a cell, but not in the middle of it. Code that does not parse needs
+    nothing: it will not run.
+    """
+    partial = [release for release in loaded.values() if release.partial]
+    names = _imported_names(code) if partial else set()
+    for release in partial:
+        ours = {name for name in names if name.partition(".")[0] in release.modules}
+        modules = sorted(name for name in ours if _finder.has_module(release.path, name))
+        if modules and release.loaded:
+            await release.prefetch(*modules)
+
+
+def _imported_names(code: str) -> set[str]:
+    """The dotted names that the code imports, and those that may be modules: ``a.b`` in ``from a import b``."""
+    # Not at the top: 10 ms in a browser.
+    import ast
+
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError):
+        return set()
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
 async def _load(
     host: _compat.Host,
     url: str,
@@ -128,15 +163,31 @@ async def _load(
             # Now: the callback may have loaded and unloaded something.
             there = loaded.get(description["sha256"])
             if there is not None:
+                if there.partial and options["modules"]:
+                    await there.prefetch(*options["modules"])
                 reporter.enter("done")
                 return there
             if not description["already"]:
-                return _place(host, ticket, Release(description), allowed, reporter)
+                release = Release(description)
+                if release.requires:
+                    await _satisfy(host, release)
+                    if release.sha256 in loaded:
+                        # Another call was faster.
+                        reporter.enter("done")
+                        return loaded[release.sha256]
+                return _place(host, ticket, release, allowed, reporter)
             if description["sha256"] not in before:
                 raise HostError(f"`{url}` was taken for loaded", code="internal.bug")
             # It was unloaded while the answer was under way.
         finally:
             host.discard(ticket)
+
+
+async def _satisfy(host: _compat.Host, release: Release) -> None:
+    # Not at the top: most releases require nothing.
+    from . import _requires
+
+    await _requires.satisfy(host, str(release), list(release.requires))
 
 
 def _request(url: str, options: dict[str, Any]) -> str:
@@ -164,7 +215,7 @@ def _place(
     host.mount(ticket)
     try:
         below = _refuse_collisions_below(release, allowed)
-        _finder.register(release.path, release.modules, _first(release, allowed))
+        _finder.register(release.path, release.modules, _first(release, allowed), partial=release.partial)
         _check_found(release, allowed, below)
         loaded[release.sha256] = release
         host.announce("loaded", release.to_json())

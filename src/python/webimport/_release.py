@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from . import _compat, _finder
+from ._errors import HostError
 
 #: Loaded releases by digest, in the order of loading.
 loaded: dict[str, Release] = {}
@@ -68,6 +69,16 @@ class Release:
         return self._description.get("requires_python")
 
     @property
+    def partial(self) -> bool:
+        """Whether its modules come as they are imported, or by `prefetch`. Small releases are fetched whole."""
+        return self._description["partial"]
+
+    @property
+    def source(self) -> bool:
+        """Whether it has its sources; without, tracebacks show no lines."""
+        return self._description["source"]
+
+    @property
     def repository(self) -> str:
         """Base URL."""
         return self._description["repository"]
@@ -115,6 +126,17 @@ class Release:
     def loaded(self) -> bool:
         """False after `unload`."""
         return loaded.get(self.sha256) is self
+
+    async def prefetch(self, *modules: str) -> None:
+        """Fetches modules (dotted names) of a partial release with all that they import, before they are imported.
+
+        Imports do that themselves where Python can wait for the network; this is for where it cannot. Without
+        names, everything goes into the cache, so that no import and no traceback needs the network again. Raises `ResolveError` for a module that the release does not have, `FetchError`.
+        """
+        host = _compat.running_host()
+        if host is None or not self.loaded:
+            raise HostError(f"{self} is not loaded", code="host.unloaded", hint="load it again")
+        await host.fetch(self.path, json.dumps(modules))
 
     def own_names(self) -> set[str]:
         """Those of `modules` that it does not share."""

@@ -1,10 +1,11 @@
 /**
  * In place of the wasm module: serves what tests put into `globalThis.published`, by `name@version`, and
- * checks nothing. A value that has a `code` is thrown.
+ * checks nothing. A value that has a `code` is thrown. A release in `globalThis.partial` has its modules fetched
+ * when they are asked for; there is, by module, what it imports.
  */
 
 import { createHash } from "node:crypto";
-import { treeOf } from "./pyodide.mjs";
+import { sparseTreeOf, treeOf } from "./pyodide.mjs";
 
 export default async function init({ module_or_path }) {
   if (!(module_or_path instanceof WebAssembly.Module)) throw new TypeError("expected a compiled module");
@@ -48,6 +49,8 @@ export class Client {
       distributions: [{ name: release, version }],
       requires: [],
       requires_python: null,
+      partial: globalThis.partial?.[name] !== undefined,
+      source: true,
       repository: "https://code.example.org/repo",
       bytecode: null,
       already,
@@ -58,7 +61,10 @@ export class Client {
       offline: false,
       warnings: globalThis.nextWarnings ?? [],
     };
-    return { description: JSON.stringify(description), path, free() {}, ...treeOf(already ? {} : files) };
+    const there = already ? {} : files;
+    const imports = globalThis.partial?.[name];
+    const tree = imports ? sparseTreeOf(there, Object.keys(there).filter((file) => file.includes("dist-info"))) : treeOf(there);
+    return { description: JSON.stringify(description), path, free() {}, ...tree, files: new Files(tree, imports) };
   }
 
   freeze(loaded) {
@@ -74,4 +80,48 @@ export class Client {
   async cacheVerify() {
     return '{"checked":1,"dropped":[]}';
   }
+}
+
+/** What comes after the load of a partial release. `globalThis.fetched` notes who asked for what. */
+class Files {
+  constructor(tree, imports = {}) {
+    this.tree = tree;
+    this.imports = imports;
+    this.given = new Set(tree.objects);
+  }
+
+  async fetch(modules) {
+    globalThis.fetched = [...(globalThis.fetched ?? []), ["fetch", ...modules]];
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    if (modules.includes("big.broken")) throw { code: "fetch.network", message: "no network", hint: "try again" };
+    const wanted = new Set();
+    const add = (module) => {
+      for (const [index, path] of this.tree.paths.entries()) {
+        const own = path.replace(/(\/__init__)?\.py$/, "").replaceAll("/", ".");
+        if ((own === module || module.startsWith(`${own}.`)) && !wanted.has(index)) {
+          wanted.add(index);
+          for (const next of this.imports[own] ?? []) add(next);
+        }
+      }
+    };
+    modules.forEach(add);
+    const objects = Uint32Array.from([...wanted].filter((index) => !this.given.has(index)));
+    for (const index of objects) this.given.add(index);
+    const buffers = Array.from(objects, (index) => this.tree.contents[index]);
+    return { report: JSON.stringify({ fetched: objects.length, bytes: 9, requests: objects.length, cached: 0 }), objects, buffers, free() {} };
+  }
+
+  async follow() {}
+
+  async complete() {
+    globalThis.fetched = [...(globalThis.fetched ?? []), ["complete"]];
+  }
+
+  read(object) {
+    globalThis.fetched = [...(globalThis.fetched ?? []), ["read", this.tree.paths[object]]];
+    if (this.tree.paths[object].includes("broken")) throw { code: "fetch.network", message: "no network", hint: "try again" };
+    return this.tree.contents[object];
+  }
+
+  free() {}
 }

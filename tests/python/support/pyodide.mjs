@@ -67,5 +67,14 @@ export function treeOf(files) {
     spans.set([0, offset, length], 3 * index);
     offset += length;
   });
-  return { paths, spans, buffers: [new Uint8Array(Buffer.concat(parts))] };
+  return { paths, spans, objects: Uint32Array.of(0), buffers: [new Uint8Array(Buffer.concat(parts))] };
+}
+
+/** As `treeOf`, with an object for each file; `given` are the paths of those that are there. */
+export function sparseTreeOf(files, given) {
+  const paths = Object.keys(files);
+  const contents = paths.map((path) => new Uint8Array(Buffer.from(files[path])));
+  const objects = Uint32Array.from(given, (path) => paths.indexOf(path));
+  const spans = Uint32Array.from(contents.flatMap(({ length }, index) => [index, 0, length]));
+  return { paths, spans, objects, buffers: Array.from(objects, (index) => contents[index]), contents };
 }

@@ -1,0 +1,181 @@
+//! The objects of a release: from the cache, else from the repository or a mirror, verified either way.
+//!
+//! What comes out of here is what the manifest names: bytes as stored, whose length and digest were checked.
+//! Decoding is another step, as not everything that is fetched is read.
+
+use std::rc::Rc;
+
+use futures_util::future::try_join;
+use js_sys::Uint8Array;
+use webimport_core::error::{Error, ResolveError, StoreError};
+use webimport_core::manifest::ObjectEntry;
+use webimport_core::url::RepositoryUrl;
+
+use crate::bytes;
+use crate::fetch::{Patience, Size, Traffic, fetch, fetch_now};
+use crate::store::Store;
+
+/// Objects that are fetched at once. Browsers open six connections to a host over HTTP/1.1.
+pub(crate) const PARALLEL: usize = 6;
+
+/// Where objects come from.
+#[derive(Clone)]
+pub(crate) struct Objects {
+    pub(crate) store: Rc<Store>,
+    /// In the order in which they are asked.
+    pub(crate) bases: Vec<RepositoryUrl>,
+    /// Whether the cache alone may answer.
+    pub(crate) offline: bool,
+}
+
+/// A verified object, as stored or decoded.
+pub(crate) struct Object {
+    pub(crate) bytes: Uint8Array,
+    pub(crate) origin: Origin,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Network,
+    Cache,
+}
+
+/// What a fetch tells while it runs.
+pub(crate) struct Watch<'a> {
+    pub(crate) traffic: &'a Traffic,
+    /// Bytes as they arrive; negative for those of a try that failed.
+    pub(crate) on_bytes: &'a dyn Fn(i64),
+    /// A record of the cache that had to go.
+    pub(crate) on_damage: &'a dyn Fn(StoreError),
+}
+
+impl Objects {
+    /// One object as stored. What came over the network is in the cache when this returns.
+    pub(crate) async fn get(
+        &self,
+        entry: &ObjectEntry,
+        watch: &Watch<'_>,
+    ) -> Result<Object, Error> {
+        let object = self.look(entry, watch).await?;
+        self.keep(entry, &object).await;
+        Ok(object)
+    }
+
+    /// One object, decoded.
+    pub(crate) async fn get_decoded(
+        &self,
+        entry: &ObjectEntry,
+        watch: &Watch<'_>,
+    ) -> Result<Object, Error> {
+        let object = self.look(entry, watch).await?;
+        let keep = async {
+            self.keep(entry, &object).await;
+            Ok(())
+        };
+        let decode = bytes::decode(entry, object.bytes.clone());
+        let (bytes, ()) = try_join(decode, keep).await?;
+        Ok(Object {
+            bytes,
+            origin: object.origin,
+        })
+    }
+
+    async fn look(&self, entry: &ObjectEntry, watch: &Watch<'_>) -> Result<Object, Error> {
+        if let Some(bytes) = self.store.object(entry.sha256).await {
+            match bytes::check_object(entry, &bytes).await {
+                Ok(()) => {
+                    return Ok(Object {
+                        bytes,
+                        origin: Origin::Cache,
+                    });
+                }
+                // The record may well be sound; fetching it once more would not help.
+                Err(Error::Store(error @ StoreError::Memory { .. })) => return Err(error.into()),
+                Err(_) => {}
+            }
+            self.store.drop_object(entry.sha256).await;
+            (watch.on_damage)(StoreError::Damaged {
+                subject: entry.path(),
+            });
+        }
+        self.online(&entry.path())?;
+        let size = Size::Exactly(entry.size);
+        let check = async |bytes: &Uint8Array| bytes::check_object(entry, bytes).await;
+        let bytes = self.fetch(&entry.path(), size, watch, check).await?;
+        Ok(Object {
+            bytes,
+            origin: Origin::Network,
+        })
+    }
+
+    async fn keep(&self, entry: &ObjectEntry, object: &Object) {
+        if object.origin == Origin::Network {
+            self.store.put_object(entry.sha256, &object.bytes).await;
+        }
+    }
+
+    /// One object over the network, while everything else of the page waits: for a reader that cannot.
+    pub(crate) fn get_now(&self, entry: &ObjectEntry) -> Result<Uint8Array, Error> {
+        let path = entry.path();
+        self.online(&path)?;
+        let mut first_error = None;
+        for base in &self.bases {
+            let fetched = fetch_now(&base.join(&path), Size::Exactly(entry.size));
+            let checked = fetched.map_err(Error::from).and_then(|bytes| {
+                entry.expected().check_bytes(&bytes)?;
+                Ok(bytes)
+            });
+            match checked {
+                Ok(bytes) => return Ok(Uint8Array::from(bytes.as_slice())),
+                Err(error) => {
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        Err(first_error.unwrap_or_else(|| missing(&path)))
+    }
+
+    /// A content-addressed file from the first base that has the right bytes. The first base's error is the
+    /// one that is reported.
+    pub(crate) async fn fetch(
+        &self,
+        path: &str,
+        size: Size,
+        watch: &Watch<'_>,
+        check: impl AsyncFn(&Uint8Array) -> Result<(), Error>,
+    ) -> Result<Uint8Array, Error> {
+        let Watch {
+            traffic, on_bytes, ..
+        } = watch;
+        let mut first_error = None;
+        for base in &self.bases {
+            let url = base.join(path);
+            let error = match fetch(&url, size, Patience::Full, traffic, on_bytes).await {
+                Ok(bytes) => match check(&bytes).await {
+                    Ok(()) => return Ok(bytes),
+                    Err(error) => {
+                        on_bytes(-i64::from(bytes.length()));
+                        error
+                    }
+                },
+                Err(error) => error.into(),
+            };
+            first_error.get_or_insert(error);
+        }
+        Err(first_error.unwrap_or_else(|| missing(path)))
+    }
+
+    fn online(&self, path: &str) -> Result<(), Error> {
+        if self.offline {
+            return Err(missing(path));
+        }
+        Ok(())
+    }
+}
+
+fn missing(path: &str) -> Error {
+    ResolveError::Offline {
+        subject: path.to_owned(),
+    }
+    .into()
+}

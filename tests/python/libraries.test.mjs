@@ -1,0 +1,42 @@
+/** Which compiled extensions are linked before they are mounted. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { importBundle } from "./support/pyodide.mjs";
+
+const AT_ONCE = 8 * 1024 * 1024;
+const { preloadLibraries } = await importBundle("internal/libraries.ts");
+
+/** A release with a small library, one of the largest size that is compiled at once, a larger one, and a large file. */
+const sizes = { "a/small.so": 9, "a/largest.so": AT_ONCE, "a/larger.so": AT_ONCE + 1, "a/data.bin": AT_ONCE + 2 };
+const buffers = [new Uint8Array(4 * AT_ONCE)];
+const spans = Uint32Array.from(Object.values(sizes).flatMap((size, index) => [0, index, size]));
+const tree = { paths: Object.keys(sizes), spans, buffers };
+
+async function preloaded(outcome) {
+  const calls = [];
+  const FS = {
+    createPreloadedFile(folder, name, bytes, readable, writable, onload, onerror, withoutFile) {
+      calls.push({ file: `${folder}/${name}`, offset: bytes.byteOffset, size: bytes.length, withoutFile });
+      (outcome === "failure" ? onerror : onload)();
+    },
+  };
+  await preloadLibraries(FS, "/webimport/a-1.0", tree);
+  return calls;
+}
+
+for (const outcome of ["success", "failure"]) {
+  test(`a library that dlopen could not compile is linked before, and a ${outcome} lets the load go on`, async () => {
+    globalThis.document = {};
+    try {
+      const expected = { file: "/webimport/a-1.0/a/larger.so", offset: 2, size: AT_ONCE + 1, withoutFile: true };
+      assert.deepEqual(await preloaded(outcome), [expected]);
+    } finally {
+      delete globalThis.document;
+    }
+  });
+}
+
+test("where there is no document, dlopen has no limit", async () => {
+  assert.deepEqual(await preloaded("success"), []);
+});

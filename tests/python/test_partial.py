@@ -1,0 +1,138 @@
+"""Releases whose modules come as they are imported."""
+
+import importlib
+import importlib.resources
+import importlib.util
+import inspect
+import os
+import sys
+import traceback
+
+import pytest
+import webimport
+from conftest import run
+
+FILES = {
+    "big/__init__.py": "",
+    "big/core.py": "from .deep import util\nWHO = 'core'\n",
+    "big/deep/__init__.py": "",
+    "big/deep/util.py": "def fail():\n    raise ValueError('deep')\n",
+    "big/late.py": "from . import core\n",
+    "big/data.txt": "data",
+    "plugin/extra.py": "NAME = 'extra'\n",
+}
+CLOSURES = {
+    "big": ["big/__init__.py", "big/data.txt"],
+    "big.deep.util": ["big/__init__.py", "big/deep/__init__.py", "big/deep/util.py"],
+    "big.core": ["big/__init__.py", "big/core.py", "big/deep/__init__.py", "big/deep/util.py"],
+    "big.late": ["big/__init__.py", "big/core.py", "big/deep/__init__.py", "big/deep/util.py", "big/late.py"],
+    "big.deep": ["big/__init__.py", "big/deep/__init__.py"],
+    "plugin.extra": ["plugin/extra.py"],
+}
+
+
+@pytest.fixture
+def big(load):
+    return load("big", FILES, closures=CLOSURES)
+
+
+def test_an_import_fetches_what_is_not_there(host, big):
+    core = importlib.import_module("big.core")
+    assert core.WHO == "core"
+    assert host.fetched == [["big"], ["big.core"]]
+    importlib.import_module("big.late")
+    assert host.fetched[2:] == [["big.late"]]
+
+
+def test_finding_a_module_fetches_its_parents_only(host, big):
+    spec = importlib.util.find_spec("big.core")
+    assert spec.origin == os.path.join(big.path, "big", "core.py")
+    assert host.fetched == [["big"]]
+
+
+def test_a_module_of_a_namespace_package_comes_alone(host, big):
+    assert importlib.import_module("plugin.extra").NAME == "extra"
+    assert host.fetched == [["plugin.extra"]]
+
+
+def test_prefetched_modules_need_nothing(host, big):
+    host.waits = False
+    run(big.prefetch("big.core"))
+    assert importlib.import_module("big.core").WHO == "core"
+    assert host.fetched == [["big.core"]]
+
+
+def test_where_nothing_can_wait_the_import_is_refused_and_may_be_tried_again(host, big):
+    host.waits = False
+    with pytest.raises(ImportError) as caught:
+        importlib.import_module("big.core")
+    assert caught.value.code == "resolve.not_fetched"
+    assert not isinstance(caught.value, ModuleNotFoundError)
+    assert "big" not in sys.modules
+    run(big.prefetch("big.core"))
+    assert importlib.import_module("big.core").WHO == "core"
+
+
+def test_a_failed_fetch_is_the_error_of_the_import(host, big):
+    host.error = webimport.FetchError("no network", code="fetch.network", hint="try again")
+    with pytest.raises(webimport.FetchError):
+        importlib.import_module("big.core")
+    assert "big.core" not in sys.modules
+    host.error = None
+    assert importlib.import_module("big.core").WHO == "core"
+
+
+def test_a_fetched_module_is_like_any_other(big):
+    core = importlib.import_module("big.core")
+    assert inspect.getsource(core.util.fail) == "def fail():\n    raise ValueError('deep')\n"
+    try:
+        core.util.fail()
+    except ValueError:
+        assert "raise ValueError('deep')" in traceback.format_exc()
+    assert importlib.reload(core) is core
+    assert importlib.resources.files("big").joinpath("data.txt").read_text() == "data"
+
+
+def test_loading_again_fetches_the_named_modules(host, big):
+    again = run(webimport.load_release("https://code.example.org/repo/big@1.0", modules=["big.late"]))
+    assert again is big
+    assert host.fetched == [["big.late"]]
+    run(webimport.load_release("https://code.example.org/repo/big@1.0"))
+    assert host.fetched == [["big.late"]]
+
+
+@pytest.mark.parametrize(
+    ("code", "fetched"),
+    [
+        ("import big.core", [["big.core"]]),
+        ("import big.core as core, os", [["big.core"]]),
+        ("from big import core, nothing", [["big", "big.core"]]),
+        ("def later():\n    from big.deep import util", [["big.deep", "big.deep.util"]]),
+        ("from plugin import extra", [["plugin", "plugin.extra"]]),
+        ("from . import big", []),
+        ("import bigger, json", []),
+        ("import (", []),
+        ("\0", []),
+    ],
+)
+def test_the_imports_of_code_are_fetched(host, big, code, fetched):
+    run(webimport.prefetch_imports(code))
+    assert host.fetched == fetched
+
+
+def test_a_whole_release_has_nothing_to_fetch(host, load):
+    load("small", {"small.py": ""})
+    run(webimport.prefetch_imports("import small"))
+    importlib.import_module("small")
+    assert host.fetched == []
+
+
+def test_after_unloading_nothing_is_fetched(host, big):
+    importlib.import_module("big.core")
+    big.unload()
+    assert "big.core" not in sys.modules
+    with pytest.raises(webimport.HostError) as caught:
+        run(big.prefetch("big.late"))
+    assert caught.value.code == "host.unloaded"
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("big.late")
