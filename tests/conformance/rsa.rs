@@ -1,9 +1,11 @@
 //! RSA-PSS with SHA-256 by `node:crypto`: keys of 2,048 to 8,192 bits, a salt as long as the digest.
 
+use alloc::string::String;
+
 use js_sys::{Object, Reflect};
-use serde_json::Value;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
+use webimport_core::json::Value;
 
 use crate::scheme;
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use webimport_core::digest::Sha256Digest;
-use webimport_core::json::canonical;
+use webimport_core::json;
 use webimport_core::sign::SigningKey;
 use webimport_core::time::UnixTime;
 
@@ -40,24 +40,28 @@ pub struct Toy(pub u8);
 
 impl Toy {
     /// The scheme, for a client to know.
-    pub fn verifies(key: &Value, message: &[u8], signature: &str) -> bool {
-        key["scheme"] == "toy" && toy_signature(key, message) == signature
+    pub fn verifies(key: &json::Value, message: &[u8], signature: &str) -> bool {
+        let public = key.get("keyval").and_then(|it| it.get("public")?.as_str());
+        key.get("scheme").and_then(json::Value::as_str) == Some("toy")
+            && toy_signature(public.unwrap_or_default(), message) == signature
+    }
+
+    fn text(self) -> String {
+        format!("toy {}", self.0)
     }
 }
 
-fn toy_signature(key: &Value, message: &[u8]) -> String {
-    let public = key["keyval"]["public"].as_str().unwrap_or_default();
+fn toy_signature(public: &str, message: &[u8]) -> String {
     Sha256Digest::of(&[public.as_bytes(), message].concat()).to_string()
 }
 
 impl Key for Toy {
     fn public(&self) -> Value {
-        let public = format!("toy {}", self.0);
-        json!({"keytype": "toy", "scheme": "toy", "keyval": {"public": public}})
+        json!({"keytype": "toy", "scheme": "toy", "keyval": {"public": self.text()}})
     }
 
     fn sign(&self, message: &[u8]) -> String {
-        toy_signature(&self.public(), message)
+        toy_signature(&self.text(), message)
     }
 }
 
@@ -112,4 +116,29 @@ pub fn meta(version: u64, bytes: &[u8]) -> Value {
         "length": bytes.len(),
         "hashes": {"sha256": Sha256Digest::of(bytes)},
     })
+}
+
+/// What is signed of a value: the canonical form, also of values that no client accepts.
+pub fn canonical(value: &Value) -> Vec<u8> {
+    let quoted = |text: &str| {
+        let text = text.replace('\\', r"\\").replace('"', r#"\""#);
+        format!("\"{text}\"").into_bytes()
+    };
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(canonical).collect();
+            [b"[", &*items.join(&b','), b"]"].concat()
+        }
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            let entries: Vec<_> = entries
+                .into_iter()
+                .map(|(key, item)| [quoted(key), canonical(item)].join(&b':'))
+                .collect();
+            [b"{", &*entries.join(&b','), b"}"].concat()
+        }
+        _ => value.to_string().into_bytes(),
+    }
 }

@@ -2,7 +2,7 @@
 //! outside its folder, no range outside its object, and no import name that its files do not imply.
 #![no_main]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
 use webimport_core::digest::{Expected, Sha256Digest};
@@ -35,6 +35,7 @@ fn check(data: &[u8]) -> Outcome {
     let mut ranges: BTreeMap<usize, Vec<(u64, u64)>> = BTreeMap::new();
     for file in &manifest.files {
         is_inside(&file.path);
+        is_inside(&manifest.mounted_path(file));
         let end = file.offset + file.size;
         assert!(
             end <= manifest.objects[file.object].decoded_size,
@@ -54,7 +55,7 @@ fn check(data: &[u8]) -> Outcome {
     }
     are_apart(&manifest);
 
-    let names = ImportNames::of(manifest.files.iter().map(|file| file.path.as_str()));
+    let names = ImportNames::in_files(&manifest.files, manifest.source);
     assert_eq!(
         (&names.modules, &names.namespaces),
         (&manifest.modules, &manifest.namespaces)
@@ -125,17 +126,28 @@ fn are_apart(manifest: &Manifest) {
     }
 }
 
-/// An interpreter's objects hold every file but the bytecode of others.
+/// A plan for a whole release holds every file but the bytecode of others. What may follow is no bytecode, and
+/// nothing is planned twice.
 fn needs_all_its_files(manifest: &Manifest) {
     let tag: CacheTag = "cpython-314".parse().expect("a cache tag");
-    let needed = manifest.needed_objects(&tag);
+    let Ok(plan) = manifest.plan(&tag, &[]) else {
+        assert!(!manifest.source && !manifest.has_bytecode(&tag));
+        return;
+    };
+    let planned: BTreeSet<usize> = plan.now.iter().chain(&plan.later).copied().collect();
+    assert_eq!(planned.len(), plan.now.len() + plan.later.len());
     for file in &manifest.files {
-        let is_bytecode = file.path.contains("__pycache__/");
+        let object = &manifest.objects[file.object];
+        let is_for = object.is_for(&tag);
+        assert!(is_for || !planned.contains(&file.object), "{}", file.path);
         assert!(
-            is_bytecode || needed.contains(&file.object),
+            !plan.later.contains(&file.object) || object.tag.is_none(),
             "{}",
             file.path
         );
+        if !manifest.partial {
+            assert!(!is_for || planned.contains(&file.object), "{}", file.path);
+        }
     }
     let counted: usize = manifest.files_per_object().iter().sum();
     assert_eq!(counted, manifest.files.len());

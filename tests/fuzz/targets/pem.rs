@@ -14,8 +14,7 @@ fn check(data: &[u8]) -> Outcome {
     match (SigningKey::from_pem(text), public_key_from_pem(text)) {
         (Ok(key), Err(_)) => is_whole(&key, data),
         (Err(_), Ok(key)) => {
-            let value = serde_json::to_value(&key).expect("a key can be written");
-            assert_eq!(PublicKey::from_value(value), Ok(key));
+            assert_eq!(PublicKey::from_value(key.value().clone()), Ok(key));
         }
         (Err(_), Err(_)) => return Outcome::Refused,
         (Ok(_), Ok(_)) => panic!("a key that is private and public"),

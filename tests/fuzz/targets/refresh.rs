@@ -14,6 +14,7 @@ use webimport_core::digest::Sha256Digest;
 use webimport_core::error::{Error, VerifyError};
 use webimport_core::json;
 use webimport_core::limits::Limits;
+use webimport_core::map::Map;
 use webimport_core::repository::{Lookup, Repository};
 use webimport_core::time::UnixTime;
 use webimport_core::trust::Expiry;
@@ -196,7 +197,7 @@ fn cached(roots: &[Vec<u8>], files: &[Vec<u8>; 3]) -> CachedMetadata {
         roots: roots.to_vec(),
         timestamp: Some(timestamp),
         snapshot: Some(snapshot),
-        targets: BTreeMap::from([("targets".to_owned(), targets)]),
+        targets: Map::from([("targets".to_owned(), targets)]),
         ..CachedMetadata::default()
     }
 }
@@ -210,7 +211,7 @@ fn form(file: &[u8]) -> Option<Vec<u8>> {
 fn version(file: &[u8]) -> u64 {
     let value = json::parse(file, "file").ok();
     value
-        .and_then(|value| value["signed"]["version"].as_u64())
+        .and_then(|value| value.get("signed")?.get("version")?.as_u64())
         .unwrap_or(0)
 }
 
@@ -337,7 +338,8 @@ fn answer(fetch: &MetadataFetch, input: &mut Input<'_>, is_stolen: bool) -> Opti
             let file = if base.is_empty() { other(input) } else { base };
             let file = parsed(&file)["signed"].to_string();
             let file = input.spliced(file.as_bytes());
-            let role = json::parse(&file, "role").ok()?;
+            json::parse(&file, "role").ok()?;
+            let role = parsed(&file);
             let stolen = if is_stolen { online() } else { Toy(21) };
             Some(signed(&role, &[stolen, Toy(20)]))
         }

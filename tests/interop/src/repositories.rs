@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use webimport_cli::bytecode::BytecodeChoice;
+use webimport_cli::bytecode::{BytecodeChoice, SourceChoice};
 use webimport_cli::keyring::Keyring as PrivateKeys;
 use webimport_cli::keys::KeyFolder;
 use webimport_cli::observe::Silent;
@@ -108,6 +108,8 @@ impl OurRepository {
             channel: Some(channel),
             bytecode: Some(BytecodeChoice::Off),
             pyodide: None,
+            source: SourceChoice::Included,
+            entry: Vec::new(),
             validity: Validity::from(self.now),
         };
         release(&options, &Silent).expect("a release");

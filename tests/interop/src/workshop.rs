@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use webimport_core::digest::{Sha256Digest, Sha512Digest};
-use webimport_core::json::canonical;
 use webimport_core::metadata::encode_role;
 use webimport_core::sign::{Algorithm, SigningKey};
 
@@ -198,5 +197,30 @@ pub fn point(meta: &mut Value, bytes: &[u8]) {
             "sha512" => json!(Sha512Digest::of(bytes).to_string()),
             other => panic!("no such digest here: {other}"),
         };
+    }
+}
+
+/// What is signed of a value: the canonical form, also of values that no client accepts.
+pub fn canonical(value: &Value) -> Vec<u8> {
+    let quoted = |text: &str| {
+        let text = text.replace('\\', r"\\").replace('"', r#"\""#);
+        format!("\"{text}\"").into_bytes()
+    };
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(canonical).collect();
+            [b"[", &*items.join(&b','), b"]"].concat()
+        }
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            let entries: Vec<_> = entries
+                .into_iter()
+                .map(|(key, item)| [quoted(key), canonical(item)].join(&b':'))
+                .collect();
+            [b"{", &*entries.join(&b','), b"}"].concat()
+        }
+        _ => value.to_string().into_bytes(),
     }
 }

@@ -1,8 +1,8 @@
 //! What takes more than one other value: keys under several names, other digests, delegations of a shape.
 
+use crate::workshop::canonical;
 use serde_json::{Value, json};
 use webimport_core::digest::{Sha256Digest, Sha512Digest};
-use webimport_core::json::canonical;
 use webimport_core::sign::Algorithm;
 
 use super::Studio;

@@ -1,7 +1,7 @@
 //! One JSON document, two readings: what parsers do not agree on, with valid signatures.
 
+use crate::workshop::canonical;
 use serde_json::{Value, json};
-use webimport_core::json::canonical;
 
 use super::Studio;
 use crate::workshop::{Document, signatures};
