@@ -4,6 +4,7 @@ mod config;
 mod demo_page;
 mod harness_facts;
 mod packages;
+mod partial;
 mod refusals;
 mod storage;
 mod trust;
@@ -18,6 +19,7 @@ fn main() {
         trust::tests(),
         config::tests(),
         packages::tests(),
+        partial::tests(),
         demo_page::tests(),
     ];
     webimport_browser_tests::suite::run(&tests.concat())

@@ -10,6 +10,7 @@ mod fuzz;
 mod jupyterlite;
 mod npm;
 mod python;
+mod sdists;
 mod wasm_target;
 mod wheels;
 
@@ -45,12 +46,14 @@ pub(crate) enum Part {
     Venv,
     /// The wheels of `wheels.txt`.
     Wheels,
+    /// The source distributions of `sdists.txt`.
+    Sdists,
     /// The Pyodide folder for a JupyterLite site.
     Jupyterlite,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::WasmTarget,
         Self::WasmTools,
         Self::Deny,
@@ -60,6 +63,7 @@ impl Part {
         Self::Browsers,
         Self::Venv,
         Self::Wheels,
+        Self::Sdists,
         Self::Jupyterlite,
     ];
 
@@ -74,6 +78,7 @@ impl Part {
             Self::Browsers => "browsers",
             Self::Venv => "venv",
             Self::Wheels => "wheels",
+            Self::Sdists => "sdists",
             Self::Jupyterlite => "jupyterlite",
         }
     }
@@ -92,6 +97,7 @@ impl Part {
             Self::Browsers => browsers::install(rooms),
             Self::Venv => python::install(rooms),
             Self::Wheels => wheels::install(rooms),
+            Self::Sdists => sdists::install(rooms),
             Self::Jupyterlite => make_jupyterlite_pyodide(rooms),
         }
         .with_context(|| format!("set-up of `{}` failed", self.name()))
@@ -122,7 +128,7 @@ pub(crate) fn command(rooms: &Rooms, arguments: &[String]) -> Result<Outcome> {
 pub(crate) fn install(rooms: &Rooms, parts: &[Part]) -> Result<()> {
     let needs = |part: Part| -> &'static [Part] {
         match part {
-            Part::Wheels => &[Part::Venv],
+            Part::Wheels | Part::Sdists => &[Part::Venv],
             Part::Jupyterlite => &[Part::Npm, Part::Venv, Part::Wheels],
             _ => &[],
         }

@@ -13,22 +13,27 @@ mod suites;
 use std::path::PathBuf;
 
 use self::counts::Counts;
-use self::suites::Suite;
+use self::suites::{Checkouts, Suite};
 use crate::Outcome;
 use crate::progress::note;
 use crate::rooms::Rooms;
 
-/// `cargo xtask test [SUITE…]`, and `--suite DIR` for the suite `conformance`.
+/// `cargo xtask test [SUITE…]`, `--suite DIR` for the suite `conformance`, `--cpython DIR` for `importlib`.
 pub(crate) fn command(rooms: &Rooms, arguments: &[String]) -> Outcome {
     let mut chosen = Vec::new();
-    let mut checkout = None;
+    let mut checkouts = Checkouts::default();
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
-        if argument == "--suite" {
+        let checkout = match argument.as_str() {
+            "--suite" => Some(&mut checkouts.tuf),
+            "--cpython" => Some(&mut checkouts.cpython),
+            _ => None,
+        };
+        if let Some(checkout) = checkout {
             let Some(folder) = arguments.next() else {
-                return Outcome::Usage("expected a folder after `--suite`".to_owned());
+                return Outcome::Usage(format!("expected a folder after `{argument}`"));
             };
-            checkout = Some(PathBuf::from(folder));
+            *checkout = Some(PathBuf::from(folder));
             continue;
         }
         match Suite::NAMED
@@ -46,10 +51,15 @@ pub(crate) fn command(rooms: &Rooms, arguments: &[String]) -> Outcome {
             }
         }
     }
-    if checkout.is_some() != chosen.contains(&Suite::Conformance) {
+    if checkouts.tuf.is_some() != chosen.contains(&Suite::Conformance) {
         return Outcome::Usage(
             "expected `conformance --suite DIR`, with a checkout of the TUF conformance suite"
                 .to_owned(),
+        );
+    }
+    if checkouts.cpython.is_some() && !chosen.contains(&Suite::Importlib) {
+        return Outcome::Usage(
+            "expected `importlib --cpython DIR`, with a checkout of CPython 3.14".to_owned(),
         );
     }
     if chosen.is_empty() {
@@ -60,7 +70,7 @@ pub(crate) fn command(rooms: &Rooms, arguments: &[String]) -> Outcome {
         note(&format!("\n── {}", suite.name()));
         let start = std::time::Instant::now();
         let mut counts = Counts::default();
-        match suite.run(rooms, checkout.as_deref(), &mut counts) {
+        match suite.run(rooms, &checkouts, &mut counts) {
             // A suite in which nothing ran has not shown that anything works.
             Ok(()) if counts == Counts::default() => {
                 note(&format!("error: suite `{}` ran no test", suite.name()));

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use webimport_cli::bytecode::BytecodeChoice;
+use webimport_cli::bytecode::{BytecodeChoice, SourceChoice};
 use webimport_cli::keys::KeyFolder;
 use webimport_cli::observe::Silent;
 use webimport_cli::release::{self, ReleaseOptions};
@@ -90,6 +90,13 @@ impl Repository {
         sha256.to_string()
     }
 
+    /// The manifest of a release, by its digest.
+    pub fn manifest(&self, name: &str, version: &str, sha256: &str) -> Value {
+        let file = format!("targets/{name}/{version}/{sha256}.release.json");
+        let bytes = std::fs::read(self.root().join(file)).expect("a published manifest");
+        serde_json::from_slice(&bytes).expect("JSON")
+    }
+
     /// Makes a project from the template with this name, releases it as it is, and says the manifest's digest.
     pub fn release_template(&self, name: &str) -> String {
         let project = self.folder.join(name);
@@ -117,6 +124,15 @@ impl Repository {
 
     /// Releases wheels and projects with the publisher, with bytecode, and says the manifest's digest.
     pub fn release(&self, sources: &[PathBuf], name: &str) -> String {
+        self.release_with(sources, name, BytecodeChoice::Auto)
+    }
+
+    /// As [`Self::release`], without bytecode.
+    pub fn release_sources(&self, sources: &[PathBuf], name: &str) -> String {
+        self.release_with(sources, name, BytecodeChoice::Off)
+    }
+
+    fn release_with(&self, sources: &[PathBuf], name: &str, bytecode: BytecodeChoice) -> String {
         let options = ReleaseOptions {
             sources: sources.to_vec(),
             repository: self.root(),
@@ -124,8 +140,10 @@ impl Repository {
             name: Some(name.parse().expect("a release name")),
             version: None,
             channel: None,
-            bytecode: Some(BytecodeChoice::Auto),
+            bytecode: Some(bytecode),
             pyodide: Some(tools::tool("npm/node_modules/pyodide")),
+            source: SourceChoice::Included,
+            entry: Vec::new(),
             validity: self.validity.clone(),
         };
         let released = release::release(&options, &Silent).expect("releasing works");

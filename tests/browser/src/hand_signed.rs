@@ -15,6 +15,7 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use webimport_core::delegations::DelegatedRole;
 use webimport_core::digest::Sha256Digest;
+use webimport_core::map::Map;
 use webimport_core::metadata::{
     Common, Custom, CustomRelease, Hashes, MetaFile, Other, RoleKeys, RoleKind, Root, Snapshot,
     TargetFile, Targets, Timestamp, encode_role, release_target,
@@ -68,9 +69,9 @@ impl HandSigned {
             root: Root {
                 common: Common::new(RoleKind::Root, 0, now.plus_days(3_650)),
                 consistent_snapshot: true,
-                keys: BTreeMap::new(),
-                roles: BTreeMap::new(),
-                other: Other::from_iter([("x-number".to_owned(), number.into())]),
+                keys: Map::new(),
+                roles: Map::new(),
+                other: Other::from_iter([("x-number".to_owned(), u64::from(number).into())]),
             },
             former: Vec::new(),
             generation: 0,
@@ -165,7 +166,7 @@ impl HandSigned {
         let (name, version, channel) = release.identity();
         let sha256 = Sha256Digest::of(&manifest);
         let targets = &mut self.targets(role).targets;
-        for (path, file) in &mut *targets {
+        for (path, file) in targets.iter_mut() {
             if path.starts_with(&format!("{name}/"))
                 && let Some(custom) = file.custom.as_mut().and_then(|it| it.webimport.as_mut())
             {
@@ -216,7 +217,7 @@ impl HandSigned {
         let (version, expires) = (self.generation, self.now.plus_days(self.days));
         let mut snapshot = Snapshot {
             common: Common::new(RoleKind::Snapshot, version, expires),
-            meta: BTreeMap::new(),
+            meta: Map::new(),
             other: Other::new(),
         };
         let names: Vec<String> = self.roles.keys().cloned().collect();
@@ -232,7 +233,7 @@ impl HandSigned {
         let meta = self.write(RoleKind::Snapshot.as_str(), &snapshot, path);
         let timestamp = Timestamp {
             common: Common::new(RoleKind::Timestamp, version, expires),
-            meta: BTreeMap::from([("snapshot.json".to_owned(), meta)]),
+            meta: Map::from([("snapshot.json".to_owned(), meta)]),
             other: Other::new(),
         };
         let path = "metadata/timestamp.json".to_owned();
@@ -279,7 +280,7 @@ fn role_keys(keys: &[SigningKey], threshold: u64) -> RoleKeys {
 fn empty_targets() -> Targets {
     Targets {
         common: Common::new(RoleKind::Targets, 0, UnixTime(0)),
-        targets: BTreeMap::new(),
+        targets: Map::new(),
         delegations: None,
         other: Other::new(),
     }

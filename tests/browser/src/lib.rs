@@ -25,6 +25,7 @@ pub mod scratch;
 pub mod site;
 pub mod suite;
 pub mod tools;
+pub mod upstream;
 pub mod wheel;
 
 pub use browser::{Browser, Session};

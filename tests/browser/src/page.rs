@@ -157,10 +157,14 @@ impl Page {
 
     /// Waits for a started cell.
     pub async fn finish_python(&self, started: Started) -> Result<Value, Raised> {
-        let cell: Cell = self
-            .value("return harness.finish(args[0])", json!([started.0]))
-            .await;
-        cell.error.map_or(Ok(cell.value), Err)
+        // A WebDriver command has its own deadline, and what runs in a worker may take longer.
+        let script = "return Promise.race([harness.finish(args[0]), new Promise((resolve) => setTimeout(resolve, 60_000))])";
+        loop {
+            let cell: Option<Cell> = self.value(script, json!([started.0])).await;
+            if let Some(cell) = cell {
+                return cell.error.map_or(Ok(cell.value), Err);
+            }
+        }
     }
 
     /// Runs the body of an `async` function on the page's main thread; `args` is its array of arguments.

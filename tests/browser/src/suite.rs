@@ -28,6 +28,7 @@ type TestFuture = Pin<Box<dyn Future<Output = ()>>>;
 pub struct Test {
     name: String,
     browsers: Vec<Browser>,
+    deadline: Duration,
     function: Arc<dyn Fn(Context) -> TestFuture + Send + Sync>,
 }
 
@@ -42,8 +43,16 @@ impl Test {
         Self {
             name: name.into(),
             browsers: vec![Browser::Chromium, Browser::Firefox],
+            deadline: TEST_DEADLINE,
             function,
         }
+    }
+
+    /// The same with another deadline than five minutes.
+    #[must_use]
+    pub fn within(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
     }
 
     /// The same for these browsers only.
@@ -229,10 +238,10 @@ async fn trial(
         .await
         .map_err(|payload| message(&*payload))?;
     let outcome = AssertUnwindSafe((test.function)(context.clone())).catch_unwind();
-    let failure = match tokio::time::timeout(TEST_DEADLINE, outcome).await {
+    let failure = match tokio::time::timeout(test.deadline, outcome).await {
         Ok(Ok(())) => None,
         Ok(Err(payload)) => Some(message(&*payload)),
-        Err(_) => Some(format!("not done within {} s", TEST_DEADLINE.as_secs())),
+        Err(_) => Some(format!("not done within {} s", test.deadline.as_secs())),
     };
     let failure = match failure {
         Some(message) => Some(message + &context.report(name).await),

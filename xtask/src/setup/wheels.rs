@@ -1,6 +1,6 @@
 //! Wheels from PyPI, pinned by hash in `wheels.txt`, in `target/tools/wheels`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -25,7 +25,7 @@ pub(crate) fn install(rooms: &Rooms) -> Result<()> {
     let folder = rooms.wheels();
     let stamp = Stamp::new(
         folder.join("downloaded"),
-        fingerprint(std::slice::from_ref(&list), "wheels 1")?,
+        fingerprint(std::slice::from_ref(&list), "wheels 2")?,
     );
     let pinned = pinned(rooms)?;
     if stamp.is_current(&[]) && pinned.iter().all(|wheel| path(rooms, wheel).is_some()) {
@@ -33,7 +33,7 @@ pub(crate) fn install(rooms: &Rooms) -> Result<()> {
     }
     step(
         &format!("downloading {} wheels from PyPI", pinned.len()),
-        "7 MB",
+        "12 MB",
         || {
             if folder.exists() {
                 std::fs::remove_dir_all(&folder)
@@ -53,16 +53,10 @@ pub(crate) fn install(rooms: &Rooms) -> Result<()> {
                     ])
                     .args(["--require-hashes", "--no-deps", "--only-binary", ":all:"])
                     // They are for Pyodide's Python and not for the one that runs pip.
-                    .args([
-                        "--python-version",
-                        "3.14",
-                        "--platform",
-                        "any",
-                        "--implementation",
-                        "py",
-                        "--abi",
-                        "none",
-                    ])
+                    .args(["--python-version", "3.14", "--implementation", "cp"])
+                    .args(["--platform", "pyemscripten_2026_0_wasm32"])
+                    .args(["--platform", "any"])
+                    .args(["--abi", "cp314", "--abi", "none"])
                     .arg("--dest")
                     .arg(&folder)
                     .arg("--requirement")
@@ -108,8 +102,12 @@ pub(crate) fn wheel(rooms: &Rooms, name: &str) -> Result<PathBuf> {
 
 /// The wheels that `wheels.txt` names.
 pub(crate) fn pinned(rooms: &Rooms) -> Result<Vec<Pinned>> {
-    let list = rooms.at("xtask/wheels.txt");
-    let text = std::fs::read_to_string(&list)
+    read(&rooms.at("xtask/wheels.txt"))
+}
+
+/// The lines of `wheels.txt`, or of another list in its form.
+pub(super) fn read(list: &Path) -> Result<Vec<Pinned>> {
+    let text = std::fs::read_to_string(list)
         .with_context(|| format!("cannot read `{}`", list.display()))?;
     parse(&text)
 }

@@ -23,6 +23,7 @@ impl Counts {
         if let Some(found) = libtest(line)
             .or_else(|| pytest(line))
             .or_else(|| node(line))
+            .or_else(|| suite(line))
         {
             self.add(found);
         }
@@ -48,6 +49,25 @@ fn libtest(line: &str) -> Option<Counts> {
             Some((number, "passed")) => counts.passed = number,
             Some((number, "failed")) => counts.failed = number,
             Some((number, "ignored")) => counts.skipped = number,
+            _ => {}
+        }
+    }
+    Some(counts)
+}
+
+/// `suite result: click in chromium: 12 passed; 0 failed; 1 skipped; 2 expected failures`, as the suites print it
+/// that run other people's tests in a page.
+fn suite(line: &str) -> Option<Counts> {
+    let (_, summary) = line
+        .trim()
+        .strip_prefix("suite result: ")?
+        .split_once(": ")?;
+    let mut counts = Counts::default();
+    for part in summary.split("; ") {
+        match number_and_word(part)? {
+            (number, "passed" | "expected failures") => counts.passed += number,
+            (number, "failed") => counts.failed += number,
+            (number, "skipped") => counts.skipped += number,
             _ => {}
         }
     }
@@ -151,6 +171,18 @@ mod tests {
             read("2 failed, 30 passed, 1 skipped, 1 error in 75.10s (0:01:15)"),
             expected
         );
+    }
+
+    #[test]
+    fn reads_the_summary_of_a_suite_in_a_page() {
+        let expected = Counts {
+            passed: 14,
+            failed: 3,
+            skipped: 1,
+        };
+        let line =
+            "suite result: click in chromium: 12 passed; 3 failed; 1 skipped; 2 expected failures";
+        assert_eq!(read(line), expected);
     }
 
     #[test]

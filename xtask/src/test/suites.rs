@@ -14,7 +14,16 @@ use crate::setup::{self, Browsers, Part};
 use crate::{build, digest, dist, process};
 
 /// Bytes of the verifying core in WebAssembly after gzip. It may shrink.
-const CORE_LIMIT: usize = 148 * 1024;
+const CORE_LIMIT: usize = 60 * 1024;
+
+/// What a person has fetched, because this repository does not hold it.
+#[derive(Debug, Default)]
+pub(crate) struct Checkouts {
+    /// The TUF conformance suite.
+    pub(crate) tuf: Option<PathBuf>,
+    /// CPython 3.14.
+    pub(crate) cpython: Option<PathBuf>,
+}
 
 /// A group of tests with a name of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,13 +46,17 @@ pub(crate) enum Suite {
     Browser,
     /// Notebook hosts.
     Hosts,
+    /// Other people's tests of importers, on releases.
+    Importlib,
+    /// Packages' own tests, on their releases.
+    Packages,
     /// The TUF conformance suite, on a checkout of it.
     Conformance,
 }
 
 impl Suite {
     /// Those that need nothing but this repository, from the quickest to the slowest.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Checks,
         Self::Core,
         Self::Cli,
@@ -53,10 +66,12 @@ impl Suite {
         Self::Wasm,
         Self::Browser,
         Self::Hosts,
+        Self::Importlib,
+        Self::Packages,
     ];
 
     /// Those that can be named.
-    pub(crate) const NAMED: [Self; 10] = [
+    pub(crate) const NAMED: [Self; 12] = [
         Self::Checks,
         Self::Core,
         Self::Cli,
@@ -66,6 +81,8 @@ impl Suite {
         Self::Wasm,
         Self::Browser,
         Self::Hosts,
+        Self::Importlib,
+        Self::Packages,
         Self::Conformance,
     ];
 
@@ -80,6 +97,8 @@ impl Suite {
             Self::Wasm => "wasm",
             Self::Browser => "browser",
             Self::Hosts => "hosts",
+            Self::Importlib => "importlib",
+            Self::Packages => "packages",
             Self::Conformance => "conformance",
         }
     }
@@ -114,15 +133,25 @@ impl Suite {
                 Part::Wheels,
             ],
             Self::Hosts => &Part::ALL,
+            Self::Importlib | Self::Packages => &[
+                Part::WasmTarget,
+                Part::WasmTools,
+                Part::Geckodriver,
+                Part::Npm,
+                Part::Browsers,
+                Part::Venv,
+                Part::Wheels,
+                Part::Sdists,
+            ],
             Self::Conformance => &[Part::WasmTarget, Part::WasmTools, Part::Npm],
         }
     }
 
-    /// Runs the suite and adds its results to `counts`. `checkout` is for the one that has to have it.
+    /// Runs the suite and adds its results to `counts`. The checkouts are for the ones that have to or can have one.
     pub(crate) fn run(
         self,
         rooms: &Rooms,
-        checkout: Option<&Path>,
+        checkouts: &Checkouts,
         counts: &mut Counts,
     ) -> Result<()> {
         setup::install(rooms, self.parts())?;
@@ -135,9 +164,13 @@ impl Suite {
             Self::Python => python(rooms, counts),
             Self::Wasm => wasm(rooms, counts),
             Self::Browser => browser(rooms, counts),
-            Self::Hosts => hosts(rooms, counts),
+            Self::Hosts => browser_target(rooms, counts, "hosts", None),
+            Self::Importlib => {
+                browser_target(rooms, counts, "importlib", checkouts.cpython.as_deref())
+            }
+            Self::Packages => browser_target(rooms, counts, "packages", None),
             Self::Conformance => {
-                let checkout = checkout.context("expected `--suite DIR`")?;
+                let checkout = checkouts.tuf.as_deref().context("expected `--suite DIR`")?;
                 conformance::run(rooms, checkout, counts)
             }
         }
@@ -174,24 +207,27 @@ fn checks(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
             "warnings",
         ]),
     )?;
-    check(
-        "clippy for WebAssembly",
-        process::cargo(rooms)
-            .args([
-                "clippy",
-                "--quiet",
-                "-p",
-                "webimport",
-                "-p",
-                "webimport-conformance",
-                "--features",
-                "webimport-conformance/suite",
-                "--all-targets",
-                "--target",
-                "wasm32-unknown-unknown",
-            ])
-            .args(["--", "-D", "warnings"]),
-    )?;
+    // Apart: the second has no standard library, which the first would bring it.
+    for (name, package) in [
+        ("clippy for WebAssembly", ["-p", "webimport"].as_slice()),
+        (
+            "clippy for the conformance client in WebAssembly",
+            &["-p", "webimport-conformance", "--features", "suite"],
+        ),
+        (
+            "clippy for the verifying core",
+            &["-p", "webimport-conformance"],
+        ),
+    ] {
+        check(
+            name,
+            process::cargo(rooms)
+                .args(["clippy", "--quiet", "--all-targets"])
+                .args(["--target", "wasm32-unknown-unknown"])
+                .args(package)
+                .args(["--", "-D", "warnings"]),
+        )?;
+    }
     check(
         "cargo-deny",
         process::command(rooms, "cargo-deny").args([
@@ -358,19 +394,36 @@ fn browser(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
     prepare_browser_tests(rooms)?;
     let targets = test_targets(rooms)?;
     let mut arguments = vec!["-p", "webimport-browser-tests", "--lib"];
-    for target in targets.iter().filter(|target| *target != "hosts") {
+    // Those are suites of their own.
+    let others = ["hosts", "importlib", "packages"];
+    for target in targets
+        .iter()
+        .filter(|target| !others.contains(&target.as_str()))
+    {
         arguments.extend(["--test", target]);
     }
     cargo_test(rooms, counts, &arguments)
 }
 
-fn hosts(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
+/// One of the browser crate's integration tests, with a checkout of CPython if there is one.
+fn browser_target(
+    rooms: &Rooms,
+    counts: &mut Counts,
+    target: &str,
+    cpython: Option<&Path>,
+) -> Result<()> {
     prepare_browser_tests(rooms)?;
-    cargo_test(
-        rooms,
-        counts,
-        &["-p", "webimport-browser-tests", "--test", "hosts"],
-    )
+    let mut command = process::cargo(rooms);
+    process::with_publishing_tools(rooms, &mut command)
+        .args(["test", "--no-fail-fast"])
+        .args(["-p", "webimport-browser-tests", "--test", target]);
+    if let Some(folder) = cpython {
+        let folder = folder
+            .canonicalize()
+            .with_context(|| format!("cannot find `{}`", folder.display()))?;
+        command.env("WEBIMPORT_CPYTHON", folder);
+    }
+    run(&mut command, counts)
 }
 
 /// The tests use the site, what `dist` makes of it, and the command line.

@@ -1,0 +1,249 @@
+//! Packages' own tests, on the package as pip installs it and on its release, in the same Pyodide: each test has to end
+//! the same way. And packages that are compiled for Pyodide.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+use webimport_browser_tests::fixture::{Repository, wheels};
+use webimport_browser_tests::suite::{self, Test};
+use webimport_browser_tests::upstream::{
+    Expected, Outcomes, Verdict, files, is_python, outcomes, prepare, sdist, unpacked,
+};
+use webimport_browser_tests::wheel::write_wheel;
+use webimport_browser_tests::{Context, Realm, RepositoryServer, Setup, Site, scratch};
+
+/// How long the tests of one package may take, twice.
+const DEADLINE: Duration = Duration::from_mins(15);
+
+/// What pytest needs, and is itself.
+const PYTEST: &[&str] = &["pytest", "pluggy", "iniconfig", "packaging", "pygments"];
+
+/// A package under test.
+#[derive(Debug, Clone, Copy)]
+struct Package {
+    /// Its release, and its wheel in `xtask/wheels.txt`.
+    name: &'static str,
+    /// What is imported.
+    import: &'static str,
+    /// Wheels that its tests need beside it.
+    beside: &'static [&'static str],
+    /// Whether its tests are in its source distribution; else they are in the wheel.
+    sdist: bool,
+    /// Of pytest.
+    arguments: &'static [&'static str],
+}
+
+const PACKAGES: [Package; 5] = [
+    Package {
+        name: "attrs",
+        import: "attr",
+        beside: &["hypothesis", "sortedcontainers"],
+        sdist: true,
+        arguments: &["tests"],
+    },
+    Package {
+        name: "click",
+        import: "click",
+        beside: &[],
+        sdist: true,
+        arguments: &["tests"],
+    },
+    Package {
+        name: "jinja2",
+        import: "jinja2",
+        beside: &[],
+        sdist: true,
+        // These need trio, which Pyodide has no event loop for.
+        arguments: &[
+            "tests",
+            "--ignore=tests/test_async.py",
+            "--ignore=tests/test_async_filters.py",
+        ],
+    },
+    Package {
+        name: "more-itertools",
+        import: "more_itertools",
+        beside: &[],
+        sdist: true,
+        // Arithmetic that takes as long as all others together.
+        arguments: &[
+            "tests",
+            "--deselect=tests/test_recipes.py::PrimeFunctionTests",
+            "--deselect=tests/test_recipes.py::PolynomialFromRootsTests::test_large",
+            "--deselect=tests/test_more.py::ExtractTests::test_all_orderings",
+            "--deselect=tests/test_more.py::DiscreteFourierTransformTests::test_roundtrip",
+        ],
+    },
+    Package {
+        name: "networkx",
+        import: "networkx",
+        beside: &[],
+        sdist: false,
+        arguments: &[
+            "--pyargs",
+            "networkx.readwrite",
+            "networkx.utils",
+            "networkx.generators.tests.test_atlas",
+            "networkx.classes.tests.test_function",
+            "-k",
+            "not round_trip and not very_large",
+        ],
+    },
+];
+
+fn main() {
+    let mut tests: Vec<Test> = PACKAGES
+        .into_iter()
+        .map(|package| {
+            let name = format!("packages::{}", package.name);
+            Test::new(name, move |context| compare(context, package)).within(DEADLINE)
+        })
+        .collect();
+    tests.extend([
+        Test::new("packages::compiled_packages_work_on_the_page", |context| {
+            compiled_packages_work(context, Realm::Page)
+        }),
+        Test::new(
+            "packages::compiled_packages_work_in_a_module_worker",
+            |context| compiled_packages_work(context, Realm::Worker),
+        ),
+    ]);
+    suite::run(&tests)
+}
+
+/// The wheels that make a release.
+fn contents(package: Package) -> Vec<PathBuf> {
+    let mut found = wheels(&[package.name]);
+    if package.name == "jinja2" {
+        found.push(markupsafe().to_owned());
+    }
+    found
+}
+
+/// What jinja2 needs. Its wheels are compiled, for others than Pyodide 314; without that it is plain Python.
+fn markupsafe() -> &'static Path {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let sources = unpacked("markupsafe").join("src/markupsafe");
+        let files = files(&sources, "markupsafe/", &is_python);
+        write_wheel(&scratch::folder("wheel"), "markupsafe", "3.0.4", &files)
+    })
+}
+
+/// A repository with the release of these wheels alone, which both browsers' tests use.
+fn repository(name: &'static str, wheels: &[PathBuf]) -> &'static Repository {
+    static MADE: Mutex<BTreeMap<&str, &'static OnceLock<Repository>>> = Mutex::new(BTreeMap::new());
+    let cell = *MADE
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .entry(name)
+        .or_insert_with(|| Box::leak(Box::default()));
+    cell.get_or_init(|| {
+        let repository = Repository::new();
+        repository.release(wheels, name);
+        repository
+    })
+}
+
+async fn compare(context: Context, package: Package) {
+    let installed = installed(&context, package).await;
+    let released = released(&context, package).await;
+    let suite = package.import;
+    Verdict::compare(&released, &installed, &Expected::of(suite)).report(suite, context.browser());
+}
+
+/// The outcomes with the package in site-packages, in a page without webimport.
+async fn installed(context: &Context, package: Package) -> Outcomes {
+    let setup = Setup {
+        realm: Realm::Worker,
+        ..Setup::plain()
+    };
+    test(context, package, &setup, &contents(package), "", "/lib/").await
+}
+
+/// The outcomes with the package's release.
+async fn released(context: &Context, package: Package) -> Outcomes {
+    let repository = repository(package.name, &contents(package));
+    let server = RepositoryServer::start(&repository.root()).await;
+    let url = server.url();
+    let setup = Setup {
+        realm: Realm::Worker,
+        config: Some(json!({"repositories": {&url: {"root": repository.pin()}}})),
+        ..Setup::default()
+    };
+    let load = format!("await loadRelease('{url}/{}')", package.name);
+    test(context, package, &setup, &[], &load, "/webimport/").await
+}
+
+async fn test(
+    context: &Context,
+    package: Package,
+    setup: &Setup,
+    installed: &[PathBuf],
+    load: &str,
+    root: &str,
+) -> Outcomes {
+    let site = Site::start().await;
+    let page = context.open(&site, setup).await;
+    prepare(&page).await;
+    let add = |file: &Path| {
+        let name = file.file_name().expect("a file").to_string_lossy();
+        let bytes = std::fs::read(file).expect("a file of the set-up");
+        site.add_file(&format!("/files/{name}"), bytes)
+    };
+    let mut all = wheels(&[PYTEST, package.beside].concat());
+    all.extend_from_slice(installed);
+    let urls: Vec<String> = all.iter().map(|file| add(file)).collect();
+    page.run(&format!(
+        "import pytests\nawait pytests.install(*{urls:?})\n{load}\nNone"
+    ))
+    .await;
+    if package.sdist {
+        let url = add(&sdist(package.name));
+        page.run(&format!("await pytests.unpack('{url}')")).await;
+    }
+    let arguments = package.arguments;
+    let cell = format!(
+        "pytests.run('{}', '{root}', *{arguments:?})",
+        package.import
+    );
+    let found = outcomes(&page, &cell).await;
+    page.kill().await;
+    found
+}
+
+/// One small and one large library: Chromium compiles no more than 8 MiB at once on a main thread.
+async fn compiled_packages_work(context: Context, realm: Realm) {
+    let msgspec = "import msgspec\n\
+                   class Planet(msgspec.Struct):\n    \
+                       name: str\n    \
+                       moons: int\n\
+                   planet = msgspec.json.decode(b'{\"name\": \"Mars\", \"moons\": 2}', type=Planet)\n\
+                   [planet.name, planet.moons + 1]";
+    let arro3 = "import os, arro3.core._core as core\n\
+                 from arro3.core import Array, DataType\n\
+                 column = Array([1, 2, None], type=DataType.int64())\n\
+                 [column.null_count, len(column), os.path.getsize(core.__file__) > 8 * 1024 * 1024]";
+    for (name, cell, expected) in [
+        ("msgspec", msgspec, json!(["Mars", 3])),
+        ("arro3-core", arro3, json!([1, 3, true])),
+    ] {
+        let repository = repository(name, &wheels(&[name]));
+        let server = RepositoryServer::start(&repository.root()).await;
+        let site = Site::start().await;
+        let url = server.url();
+        let setup = Setup {
+            realm,
+            config: Some(json!({"repositories": {&url: {"root": repository.pin()}}})),
+            ..Setup::default()
+        };
+        let page = context.open(&site, &setup).await;
+        page.run(&format!("await loadRelease('{url}/{name}')"))
+            .await;
+        assert_eq!(page.run(cell).await, expected, "{name}");
+        page.kill().await;
+    }
+}
