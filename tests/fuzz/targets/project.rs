@@ -45,7 +45,8 @@ fn written(settings: &Settings) -> String {
     own.extend(bytecode.map(|value| ("bytecode".to_owned(), value)));
     if !settings.entry.is_empty() {
         let modules = settings.entry.iter().map(String::as_str);
-        own.insert("entry".into(), modules.map(Value::from).collect());
+        let modules = modules.map(Value::from).collect();
+        own.insert("entry".into(), Value::Array(modules));
     }
     let tool = Table::from_iter([("webimport".to_owned(), Value::Table(own))]);
     Table::from_iter([("tool".to_owned(), Value::Table(tool))]).to_string()
