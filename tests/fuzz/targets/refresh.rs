@@ -297,8 +297,8 @@ fn damage(cached: &mut CachedMetadata, input: &mut Input<'_>) -> bool {
             .for_each(|file| splice(file, input)),
         4 => cached
             .targets
-            .values_mut()
-            .for_each(|file| splice(file, input)),
+            .iter_mut()
+            .for_each(|(_, file)| splice(file, input)),
         5 => cached.roots.reverse(),
         6 => cached.timestamp = Some(other(input)),
         7 => cached.snapshot = Some(other(input)),
