@@ -457,6 +457,18 @@ fn search(client: &mut Client, simulator: &Simulator) -> Result<Answers, Error> 
         .collect()
 }
 
+/// Whether answers differ from those of one state by targets alone that are not found. Metadata do not name their
+/// role: where a snapshot gives no digests, the file of one hash bin can stand for that of another with the same keys
+/// and version. That hides what the other one has, and forges nothing.
+fn hides(answers: &Answers, states: &[Answers; 2]) -> bool {
+    states.iter().any(|state| {
+        let pairs = answers.iter().zip(state);
+        pairs
+            .clone()
+            .all(|(answer, known)| answer.is_none() || answer == known)
+    })
+}
+
 /// What someone without keys does to the files of a server.
 #[derive(Debug, Clone)]
 enum Attack {
@@ -616,7 +628,8 @@ proptest! {
         if let Ok(answers) = answer {
             // One whole state, and for who has seen the second, that one.
             let newest = answers == published.answers[1];
-            prop_assert!(newest || (answers == published.answers[0] && warm < 2));
+            let one_state = newest || (answers == published.answers[0] && warm < 2);
+            prop_assert!(one_state || (!stated && hides(&answers, &published.answers)));
         }
         // Whatever it was, the honest server gets through to the same client.
         let answers = search(&mut client, &published.second);

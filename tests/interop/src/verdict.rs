@@ -153,7 +153,7 @@ pub const STRICTER_BY_DESIGN: &[Rule] = &[
         because: "one key counts once, by whatever names (go-tuf, CVE-2022-29173)",
     },
     Rule {
-        says: &["`key` is malformed"],
+        says: &["in `keyval.public`"],
         of: &[&["/keyval/public"]],
         because: "a key of a known type that no signature can be verified with is a mistake, not a key",
     },
