@@ -11,9 +11,9 @@ const { preloadLibraries } = await importBundle("internal/libraries.ts");
 const sizes = { "a/small.so": 9, "a/largest.so": AT_ONCE, "a/larger.so": AT_ONCE + 1, "a/data.bin": AT_ONCE + 2 };
 const buffers = [new Uint8Array(4 * AT_ONCE)];
 const spans = Uint32Array.from(Object.values(sizes).flatMap((size, index) => [0, index, size]));
-const tree = { paths: Object.keys(sizes), spans, buffers };
+const tree = { paths: Object.keys(sizes), spans, objects: Uint32Array.of(0), buffers };
 
-async function preloaded(outcome) {
+async function preloaded(outcome, given = tree) {
   const calls = [];
   const FS = {
     createPreloadedFile(folder, name, bytes, readable, writable, onload, onerror, withoutFile) {
@@ -21,7 +21,7 @@ async function preloaded(outcome) {
       (outcome === "failure" ? onerror : onload)();
     },
   };
-  await preloadLibraries(FS, "/webimport/a-1.0", tree);
+  await preloadLibraries(FS, "/webimport/a-1.0", given);
   return calls;
 }
 
@@ -36,6 +36,15 @@ for (const outcome of ["success", "failure"]) {
     }
   });
 }
+
+test("a library whose object has not come is left alone", async () => {
+  globalThis.document = {};
+  try {
+    assert.deepEqual(await preloaded("success", { ...tree, objects: Uint32Array.of(1) }), []);
+  } finally {
+    delete globalThis.document;
+  }
+});
 
 test("where there is no document, dlopen has no limit", async () => {
   assert.deepEqual(await preloaded("success"), []);
