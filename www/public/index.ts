@@ -128,17 +128,23 @@ async function start(pyodide: Pyodide, wasm?: Uint8Array): Promise<Host> {
   const client = pyodide._webimport ? undefined : await startClient(wasm);
   const unload = (sha256: string) => void callBridge(pyodide, "unload", sha256);
   const place = wasm || FROM_WHEEL ? "head" : "document";
+  const isNew = pyodide._webimport === undefined;
   const host = pyodide._webimport ?? new Host(client as Client, pyodide.FS, place, unload);
   if (host.version !== VERSION) throw otherVersion("the attached webimport.js");
   pyodide._webimport = host;
   installPackage(pyodide);
+  if (isNew) prefetchBeforeCells(pyodide);
+  return host;
+}
+
+/** Hosts of notebooks call this method of Pyodide with the code of a cell, before they run it. */
+function prefetchBeforeCells(pyodide: Pyodide): void {
   const loadPackages = pyodide.loadPackagesFromImports;
   pyodide.loadPackagesFromImports = async (code, ...options) => {
     // What cannot be fetched is an error of the import, if the cell comes to it.
     await prefetch(pyodide, code).catch(() => {});
     return loadPackages.call(pyodide, code, ...options);
   };
-  return host;
 }
 
 async function prefetch(pyodide: Pyodide, code: string): Promise<void> {

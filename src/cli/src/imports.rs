@@ -63,7 +63,8 @@ pub(crate) fn graph(files: &BTreeMap<String, Vec<u8>>) -> io::Result<Graph> {
     })
 }
 
-fn is_source(path: &str) -> bool {
+/// Whether the file is a Python source, by its name.
+pub(crate) fn is_source(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, own)| own == "py")
 }
 

@@ -17,7 +17,7 @@ use webimport_core::manifest::{Distribution, FORMAT, ImportNames, Manifest};
 use webimport_core::names::{CacheTag, Channel, NameSyntax, ReleaseName, Version};
 
 use crate::bytecode::{self, Bytecode, BytecodeChoice, BytecodeError, SourceChoice, cache_path};
-use crate::imports::{self, Graph};
+use crate::imports::{self, Graph, is_source};
 use crate::keyring::Keyring;
 use crate::observe::{Event, Observer, Unit};
 use crate::pack::{Layout, Packed};
@@ -479,10 +479,6 @@ fn merge(wheels: Vec<Wheel>) -> Result<BTreeMap<String, Vec<u8>>, ReleaseError> 
         }
     }
     Ok(files)
-}
-
-fn is_source(path: &str) -> bool {
-    path.rsplit_once('.').is_some_and(|(_, own)| own == "py")
 }
 
 /// The files of a release by what readers do with them. Files of two kinds never share an object.
