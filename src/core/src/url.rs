@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::string::ToString;
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
 use crate::error::ConfigError;
@@ -64,7 +64,7 @@ impl FromStr for RepositoryUrl {
         let host = host.to_ascii_lowercase();
         if !is_host(&host) {
             return Err(invalid(
-                "expected a host name in ASCII (punycode), without a user",
+                "expected a host name in ASCII (punycode) or an address in its shortest spelling, without a user",
             ));
         }
         if scheme == "http" && !is_loopback(&host) {
@@ -170,7 +170,7 @@ fn is_host(host: &str) -> bool {
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
     {
-        return inner.parse::<core::net::Ipv6Addr>().is_ok();
+        return is_plain_ipv6(inner);
     }
     let labels_fit = host.split('.').all(|label| {
         !label.is_empty()
@@ -186,6 +186,13 @@ fn is_host(host: &str) -> bool {
         .next()
         .is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit()) || label.starts_with("0x"));
     labels_fit && host.len() <= 253 && (!ends_in_number || host.parse::<Ipv4Addr>().is_ok())
+}
+
+/// Whether an address is written as browsers write it: RFC 5952 without the dotted form, so that one address is one
+/// repository.
+fn is_plain_ipv6(text: &str) -> bool {
+    text.parse::<Ipv6Addr>()
+        .is_ok_and(|address| address.to_ipv4_mapped().is_none() && address.to_string() == text)
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -275,6 +282,10 @@ mod tests {
             base("https://h:8443/a@b/c"),
             Ok("https://h:8443/a@b/c".into())
         );
+        assert_eq!(
+            base("https://[2001:DB8::1]/r"),
+            Ok("https://[2001:db8::1]/r".into())
+        );
     }
 
     #[test]
@@ -346,6 +357,11 @@ mod tests {
             "https://0x7f.1/r",
             "https://2130706433/r",
             "https://[::1/r",
+            "https://[::0]/r",
+            "https://[0:0:0:0:0:0:0:1]/r",
+            "https://[2001:0db8::1]/r",
+            "https://[::ffff:10.0.0.1]/r",
+            "https://[::ffff:a00:1]/r",
             "https://a..b/r",
             "https://h/%zz",
         ] {
