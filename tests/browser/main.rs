@@ -2,6 +2,7 @@
 
 mod config;
 mod demo_page;
+mod fidelity;
 mod harness_facts;
 mod packages;
 mod partial;
@@ -20,6 +21,7 @@ fn main() {
         config::tests(),
         packages::tests(),
         partial::tests(),
+        fidelity::tests(),
         demo_page::tests(),
     ];
     webimport_browser_tests::suite::run(&tests.concat())

@@ -19,7 +19,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.machinery import (
     BYTECODE_SUFFIXES,
     EXTENSION_SUFFIXES,
@@ -32,7 +32,8 @@ from importlib.machinery import (
     all_suffixes,
 )
 from importlib.util import cache_from_source
-from types import CodeType, ModuleType
+from types import ModuleType
+from typing import Any
 
 from . import _compat
 
@@ -47,20 +48,22 @@ _REST = "/:rest"
 _partial: set[str] = set()
 
 
+# Bytes are brought by what `get_code` calls and not around it, so that the traceback of a module that does not
+# compile has no frame of these.
+
+
 class _BroughtSourceLoader(SourceFileLoader):
-    def get_code(self, fullname: str) -> CodeType | None:
-        try:
-            cached = cache_from_source(self.path)
-        except NotImplementedError:
-            cached = self.path
-        _bring(fullname, cached if os.path.exists(cached) else self.path)
-        return super().get_code(fullname)
+    def path_stats(self, path: str) -> Mapping[str, Any]:
+        cached = cache_from_source(path)
+        _bring(self.name, cached if os.path.exists(cached) else path)
+        return super().path_stats(path)
 
 
 class _BroughtSourcelessLoader(SourcelessFileLoader):
-    def get_code(self, fullname: str) -> CodeType | None:
-        _bring(fullname, self.path)
-        return super().get_code(fullname)
+    def get_data(self, path: str) -> bytes:
+        if path == self.path:
+            _bring(self.name, path)
+        return super().get_data(path)
 
 
 class _BroughtExtensionLoader(ExtensionFileLoader):

@@ -124,15 +124,32 @@ impl Repository {
 
     /// Releases wheels and projects with the publisher, with bytecode, and says the manifest's digest.
     pub fn release(&self, sources: &[PathBuf], name: &str) -> String {
-        self.release_with(sources, name, BytecodeChoice::Auto)
+        self.release_with(sources, name, BytecodeChoice::Auto, SourceChoice::Included)
     }
 
     /// As [`Self::release`], without bytecode.
     pub fn release_sources(&self, sources: &[PathBuf], name: &str) -> String {
-        self.release_with(sources, name, BytecodeChoice::Off)
+        self.release_with(sources, name, BytecodeChoice::Off, SourceChoice::Included)
     }
 
-    fn release_with(&self, sources: &[PathBuf], name: &str, bytecode: BytecodeChoice) -> String {
+    /// As [`Self::release`], without sources.
+    pub fn release_without_source(&self, sources: &[PathBuf], name: &str) -> String {
+        self.release_with(sources, name, BytecodeChoice::Auto, SourceChoice::LeftOut)
+    }
+
+    /// As [`Self::release`], with the bytecode of these interpreters.
+    pub fn release_for(&self, sources: &[PathBuf], name: &str, interpreters: &[PathBuf]) -> String {
+        let bytecode = BytecodeChoice::Interpreters(interpreters.to_vec());
+        self.release_with(sources, name, bytecode, SourceChoice::Included)
+    }
+
+    fn release_with(
+        &self,
+        sources: &[PathBuf],
+        name: &str,
+        bytecode: BytecodeChoice,
+        source: SourceChoice,
+    ) -> String {
         let options = ReleaseOptions {
             sources: sources.to_vec(),
             repository: self.root(),
@@ -142,7 +159,7 @@ impl Repository {
             channel: None,
             bytecode: Some(bytecode),
             pyodide: Some(tools::tool("npm/node_modules/pyodide")),
-            source: SourceChoice::Included,
+            source,
             entry: Vec::new(),
             validity: self.validity.clone(),
         };
