@@ -2,7 +2,9 @@
 //! the same way. And packages that are compiled for Pyodide.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -30,32 +32,40 @@ struct Package {
     import: &'static str,
     /// Wheels that its tests need beside it.
     beside: &'static [&'static str],
-    /// Whether its tests are in its source distribution; else they are in the wheel.
-    sdist: bool,
+    /// Where its tests are.
+    tests: Tests,
     /// Of pytest.
     arguments: &'static [&'static str],
 }
 
-const PACKAGES: [Package; 5] = [
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tests {
+    Wheel,
+    SourceDistribution,
+    /// In the folder that this variable names.
+    Checkout(&'static str),
+}
+
+const PACKAGES: [Package; 6] = [
     Package {
         name: "attrs",
         import: "attr",
         beside: &["hypothesis", "sortedcontainers"],
-        sdist: true,
+        tests: Tests::SourceDistribution,
         arguments: &["tests"],
     },
     Package {
         name: "click",
         import: "click",
         beside: &[],
-        sdist: true,
+        tests: Tests::SourceDistribution,
         arguments: &["tests"],
     },
     Package {
         name: "jinja2",
         import: "jinja2",
         beside: &[],
-        sdist: true,
+        tests: Tests::SourceDistribution,
         // These need trio, which Pyodide has no event loop for.
         arguments: &[
             "tests",
@@ -67,7 +77,7 @@ const PACKAGES: [Package; 5] = [
         name: "more-itertools",
         import: "more_itertools",
         beside: &[],
-        sdist: true,
+        tests: Tests::SourceDistribution,
         // Arithmetic that takes as long as all others together.
         arguments: &[
             "tests",
@@ -81,7 +91,7 @@ const PACKAGES: [Package; 5] = [
         name: "networkx",
         import: "networkx",
         beside: &[],
-        sdist: false,
+        tests: Tests::Wheel,
         arguments: &[
             "--pyargs",
             "networkx.readwrite",
@@ -92,11 +102,22 @@ const PACKAGES: [Package; 5] = [
             "not round_trip and not very_large",
         ],
     },
+    Package {
+        name: "rich",
+        import: "rich",
+        beside: &["attrs"],
+        tests: Tests::Checkout("WEBIMPORT_RICH"),
+        arguments: &["tests", "--continue-on-collection-errors"],
+    },
 ];
 
 fn main() {
     let mut tests: Vec<Test> = PACKAGES
         .into_iter()
+        .filter(|package| match package.tests {
+            Tests::Checkout(variable) => std::env::var_os(variable).is_some(),
+            Tests::Wheel | Tests::SourceDistribution => true,
+        })
         .map(|package| {
             let name = format!("packages::{}", package.name);
             Test::new(name, move |context| compare(context, package)).within(DEADLINE)
@@ -117,8 +138,10 @@ fn main() {
 /// The wheels that make a release.
 fn contents(package: Package) -> Vec<PathBuf> {
     let mut found = wheels(&[package.name]);
-    if package.name == "jinja2" {
-        found.push(markupsafe().to_owned());
+    match package.name {
+        "jinja2" => found.push(markupsafe().to_owned()),
+        "rich" => found.extend(wheels(&["markdown-it-py", "mdurl"])),
+        _ => {}
     }
     found
 }
@@ -178,6 +201,24 @@ async fn released(context: &Context, package: Package) -> Outcomes {
     test(context, package, &setup, &[], &load, "/webimport/").await
 }
 
+/// The tests of a checkout, as a source distribution would have them.
+fn archive(checkout: &OsStr) -> PathBuf {
+    let file = scratch::folder("checkout").join("tests.tar.gz");
+    let status = Command::new("tar")
+        .arg("-czf")
+        .arg(&file)
+        .arg("-C")
+        .arg(checkout)
+        .args(["--transform", "s,^,checkout/,", "tests", "pyproject.toml"])
+        .status();
+    assert!(
+        status.expect("tar starts").success(),
+        "{} has no tests",
+        checkout.display()
+    );
+    file
+}
+
 async fn test(
     context: &Context,
     package: Package,
@@ -201,8 +242,13 @@ async fn test(
         "import pytests\nawait pytests.install(*{urls:?})\n{load}\nNone"
     ))
     .await;
-    if package.sdist {
-        let url = add(&sdist(package.name));
+    let archive = match package.tests {
+        Tests::Wheel => None,
+        Tests::SourceDistribution => Some(sdist(package.name)),
+        Tests::Checkout(variable) => Some(archive(&std::env::var_os(variable).expect("it is set"))),
+    };
+    if let Some(archive) = archive {
+        let url = add(&archive);
         page.run(&format!("await pytests.unpack('{url}')")).await;
     }
     let arguments = package.arguments;

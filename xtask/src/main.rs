@@ -28,6 +28,7 @@ usage: cargo xtask COMMAND
   test [SUITE…]                 all suites, or those named
   test conformance --suite DIR  the TUF conformance suite, of which DIR is a checkout
   test importlib --cpython DIR  with CPython's own tests, of which DIR is a checkout
+  test packages --rich DIR      with the tests of rich, of which DIR is a checkout
   demo [--port PORT]            the demo page on loopback
   demo --check [--screenshot FILE]
                                 the same, with its cells run in a headless browser";

@@ -18,7 +18,8 @@ use crate::Outcome;
 use crate::progress::note;
 use crate::rooms::Rooms;
 
-/// `cargo xtask test [SUITE…]`, `--suite DIR` for the suite `conformance`, `--cpython DIR` for `importlib`.
+/// `cargo xtask test [SUITE…]`, `--suite DIR` for the suite `conformance`, `--cpython DIR` for `importlib`, `--rich DIR`
+/// for `packages`.
 pub(crate) fn command(rooms: &Rooms, arguments: &[String]) -> Outcome {
     let mut chosen = Vec::new();
     let mut checkouts = Checkouts::default();
@@ -27,6 +28,7 @@ pub(crate) fn command(rooms: &Rooms, arguments: &[String]) -> Outcome {
         let checkout = match argument.as_str() {
             "--suite" => Some(&mut checkouts.tuf),
             "--cpython" => Some(&mut checkouts.cpython),
+            "--rich" => Some(&mut checkouts.rich),
             _ => None,
         };
         if let Some(checkout) = checkout {
@@ -60,6 +62,11 @@ pub(crate) fn command(rooms: &Rooms, arguments: &[String]) -> Outcome {
     if checkouts.cpython.is_some() && !chosen.contains(&Suite::Importlib) {
         return Outcome::Usage(
             "expected `importlib --cpython DIR`, with a checkout of CPython 3.14".to_owned(),
+        );
+    }
+    if checkouts.rich.is_some() && !chosen.contains(&Suite::Packages) {
+        return Outcome::Usage(
+            "expected `packages --rich DIR`, with a checkout of rich".to_owned(),
         );
     }
     if chosen.is_empty() {

@@ -23,6 +23,8 @@ pub(crate) struct Checkouts {
     pub(crate) tuf: Option<PathBuf>,
     /// CPython 3.14.
     pub(crate) cpython: Option<PathBuf>,
+    /// rich, whose source distribution has no tests.
+    pub(crate) rich: Option<PathBuf>,
 }
 
 /// A group of tests with a name of its own.
@@ -166,9 +168,15 @@ impl Suite {
             Self::Browser => browser(rooms, counts),
             Self::Hosts => browser_target(rooms, counts, "hosts", None),
             Self::Importlib => {
-                browser_target(rooms, counts, "importlib", checkouts.cpython.as_deref())
+                let checkout = checkouts.cpython.as_deref();
+                let checkout = checkout.map(|folder| ("WEBIMPORT_CPYTHON", folder));
+                browser_target(rooms, counts, "importlib", checkout)
             }
-            Self::Packages => browser_target(rooms, counts, "packages", None),
+            Self::Packages => {
+                let checkout = checkouts.rich.as_deref();
+                let checkout = checkout.map(|folder| ("WEBIMPORT_RICH", folder));
+                browser_target(rooms, counts, "packages", checkout)
+            }
             Self::Conformance => {
                 let checkout = checkouts.tuf.as_deref().context("expected `--suite DIR`")?;
                 conformance::run(rooms, checkout, counts)
@@ -405,23 +413,23 @@ fn browser(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
     cargo_test(rooms, counts, &arguments)
 }
 
-/// One of the browser crate's integration tests, with a checkout of CPython if there is one.
+/// One of the browser crate's integration tests, with a checkout, if there is one, in this variable.
 fn browser_target(
     rooms: &Rooms,
     counts: &mut Counts,
     target: &str,
-    cpython: Option<&Path>,
+    checkout: Option<(&str, &Path)>,
 ) -> Result<()> {
     prepare_browser_tests(rooms)?;
     let mut command = process::cargo(rooms);
     process::with_publishing_tools(rooms, &mut command)
         .args(["test", "--no-fail-fast"])
         .args(["-p", "webimport-browser-tests", "--test", target]);
-    if let Some(folder) = cpython {
+    if let Some((variable, folder)) = checkout {
         let folder = folder
             .canonicalize()
             .with_context(|| format!("cannot find `{}`", folder.display()))?;
-        command.env("WEBIMPORT_CPYTHON", folder);
+        command.env(variable, folder);
     }
     run(&mut command, counts)
 }
