@@ -4,6 +4,7 @@
 //! system's packages. It decides nothing about the product: versions of tools are pinned in `setup`,
 //! in `www/package-lock.json`, `requirements.txt` and `wheels.txt`, and read from `Cargo.lock`.
 
+mod bench;
 mod build;
 mod demo;
 mod digest;
@@ -29,6 +30,8 @@ usage: cargo xtask COMMAND
   test conformance --suite DIR  the TUF conformance suite, of which DIR is a checkout
   test importlib --cpython DIR  with CPython's own tests, of which DIR is a checkout
   test packages --rich DIR      with the tests of rich, of which DIR is a checkout
+  bench [--json] [--only NAME] [--runs N] [--browser NAME]
+                                times, bytes and requests beside other ways of loading
   demo [--port PORT]            the demo page on loopback
   demo --check [--screenshot FILE]
                                 the same, with its cells run in a headless browser";
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
             "build" => build::command(&rooms, rest),
             "dist" => dist::command(&rooms, rest),
             "test" => Ok(test::command(&rooms, rest)),
+            "bench" => bench::command(&rooms, rest),
             "demo" => demo::command(&rooms, rest),
             "help" | "--help" | "-h" => {
                 println!("{USAGE}");

@@ -1,0 +1,240 @@
+//! Loading and importing one library: by webimport, by what Pyodide has, and without any loading at all.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use webimport_browser_tests::browser::Session;
+use webimport_browser_tests::fixture::{Repository, wheels};
+use webimport_browser_tests::{Page, Setup, Site};
+
+use crate::numbers::{Spread, rounded};
+use crate::peers;
+use crate::server::{Link, Server, Transferred};
+
+/// What is loaded, and what is imported of it.
+pub(crate) struct Library {
+    pub(crate) name: &'static str,
+    wheels: &'static [&'static str],
+    version: &'static str,
+    /// The cell that is timed, after the loading.
+    import: &'static str,
+}
+
+impl Library {
+    pub(crate) fn networkx() -> Self {
+        Self {
+            name: "networkx",
+            wheels: &["networkx"],
+            version: "3.7",
+            import: "import networkx",
+        }
+    }
+
+    pub(crate) fn rich() -> Self {
+        Self {
+            name: "rich",
+            wheels: &["rich", "pygments", "markdown-it-py", "mdurl"],
+            version: "15.0.0",
+            // What needs its dependencies; `import rich` alone loads next to nothing.
+            import: "import rich.console, rich.table, rich.markdown, rich.syntax",
+        }
+    }
+
+    /// Released, and as wheels with sources and with bytecode.
+    pub(crate) fn publish(&self) -> Published {
+        let repository = Repository::new();
+        let wheels = wheels(self.wheels);
+        let sha256 = repository.release(&wheels, self.name);
+        let bytecode = peers::bytecode(&repository, self.name, self.version, &sha256);
+        let compiled = wheels
+            .iter()
+            .map(|wheel| peers::compiled(wheel, &bytecode))
+            .collect();
+        Published {
+            repository,
+            sha256,
+            wheels,
+            compiled,
+        }
+    }
+}
+
+pub(crate) struct Published {
+    pub(crate) repository: Repository,
+    pub(crate) sha256: String,
+    wheels: Vec<PathBuf>,
+    compiled: Vec<PathBuf>,
+}
+
+/// What micropip is made of.
+const MICROPIP: &[&str] = &["micropip", "packaging"];
+
+/// What a time was taken of, in the order in which one run takes them.
+const WAYS: [&str; 8] = [
+    "micropip",
+    "cold",
+    "load_package",
+    "warm",
+    "load_package_pyc",
+    "pinned",
+    "limit",
+    "offline",
+];
+
+/// Ratios that the documentation speaks of.
+const RATIOS: [(&str, &str); 5] = [
+    ("warm", "limit"),
+    ("pinned", "limit"),
+    ("warm", "micropip"),
+    ("cold", "load_package_pyc"),
+    ("cold", "micropip"),
+];
+
+/// All ways, interleaved, so that what else the machine does falls on all of them.
+pub(crate) async fn measure(
+    session: &Session,
+    library: &Library,
+    link: Link,
+    runs: usize,
+) -> Value {
+    let published = library.publish();
+    let mut times: Vec<Vec<f64>> = vec![Vec::new(); WAYS.len()];
+    let mut transfers = vec![Transferred::default(); WAYS.len()];
+    for run in 1..=runs {
+        eprintln!("{}, {link:?}: run {run} of {runs}", library.name);
+        let bench = Bench::start(session, library, &published, link).await;
+        for (index, way) in WAYS.iter().enumerate() {
+            let (time, transferred) = bench.time(way).await;
+            times[index].push(time);
+            transfers[index] = transferred;
+        }
+    }
+    let mut numbers = json!({});
+    let mut medians = std::collections::BTreeMap::new();
+    for ((way, times), transferred) in WAYS.iter().zip(&times).zip(&transfers) {
+        let spread = Spread::of(times);
+        medians.insert(*way, spread.median);
+        numbers[*way] = json!(rounded(spread.median, 1));
+        numbers[format!("{way}_range")] = spread.range();
+        if !matches!(*way, "limit" | "offline") {
+            numbers[format!("{way}_bytes")] = json!(transferred.bytes);
+            numbers[format!("{way}_requests")] = json!(transferred.requests);
+        }
+    }
+    for (one, other) in RATIOS {
+        numbers[format!("{one}_over_{other}")] = json!(rounded(medians[one] / medians[other], 3));
+    }
+    let of_wheels = size(&published.wheels);
+    let cold = numbers["cold_bytes"].as_f64().expect("a number");
+    numbers["wheel_bytes"] = json!(of_wheels);
+    #[expect(clippy::cast_precision_loss, reason = "some megabytes")]
+    let ratio = cold / of_wheels as f64;
+    numbers["cold_bytes_over_wheels"] = json!(rounded(ratio, 3));
+    numbers
+}
+
+fn size(files: &[PathBuf]) -> u64 {
+    let length = |file: &PathBuf| std::fs::metadata(file).expect("a wheel").len();
+    files.iter().map(length).sum()
+}
+
+/// One run: an origin of its own, so that storage is empty at first.
+struct Bench<'a> {
+    session: &'a Session,
+    library: &'a Library,
+    published: &'a Published,
+    server: Server,
+    site: Site,
+}
+
+impl<'a> Bench<'a> {
+    async fn start(
+        session: &'a Session,
+        library: &'a Library,
+        published: &'a Published,
+        link: Link,
+    ) -> Self {
+        let all = [&*published.wheels, &*published.compiled, &*wheels(MICROPIP)].concat();
+        let server = Server::start(published.repository.root(), all, link).await;
+        let site = Site::start().await;
+        Self {
+            session,
+            library,
+            published,
+            server,
+            site,
+        }
+    }
+
+    async fn time(&self, way: &str) -> (f64, Transferred) {
+        let url = self.server.url();
+        let Library { name, import, .. } = self.library;
+        let urls = |wheels: &[PathBuf]| -> String {
+            let urls: Vec<String> = wheels.iter().map(|it| self.server.wheel(it)).collect();
+            format!("{urls:?}")
+        };
+        let packages = |wheels: &[PathBuf]| {
+            format!(
+                "import pyodide_js\nfrom pyodide.ffi import to_js\n\
+                 await pyodide_js.loadPackage(to_js({}))",
+                urls(wheels)
+            )
+        };
+        let load = format!("release = await loadRelease('{url}/{name}')");
+        let pin = &self.published.sha256;
+        let (before, loading) = match way {
+            "micropip" => (
+                format!("{}\nimport micropip", packages(&wheels(MICROPIP))),
+                format!(
+                    "await micropip.install({}, deps=False)",
+                    urls(&self.published.wheels)
+                ),
+            ),
+            "load_package" => (String::new(), packages(&self.published.wheels)),
+            "load_package_pyc" => (String::new(), packages(&self.published.compiled)),
+            "limit" => (packages(&self.published.compiled), String::new()),
+            "pinned" => (
+                String::new(),
+                format!("release = await loadRelease('{url}/{name}', sha256='{pin}')"),
+            ),
+            _ => (String::new(), load),
+        };
+        let is_ours = matches!(way, "cold" | "warm" | "pinned" | "offline");
+        let setup = if is_ours {
+            Setup::trusting(&url, self.published.repository.pin())
+        } else {
+            Setup::plain()
+        };
+        let page = self.session.open().await;
+        page.goto(&self.site.add_page(&setup)).await;
+        page.ready()
+            .await
+            .unwrap_or_else(|raised| panic!("the page did not start: {raised}"));
+        page.run(&format!("{before}\nNone")).await;
+        if way == "offline" {
+            self.server.stop().await;
+        }
+        self.server.forget();
+        let time = timed(&page, &format!("{loading}\n{import}")).await;
+        let transferred = self.server.transferred();
+        if way == "cold" {
+            // What has not come yet is in storage for the ways that follow.
+            page.run("await release.prefetch()").await;
+        }
+        if way == "offline" {
+            self.server.start_again().await;
+        }
+        page.kill().await;
+        (time, transferred)
+    }
+}
+
+/// Milliseconds that a cell takes, by the page's clock.
+pub(crate) async fn timed(page: &Page, cell: &str) -> f64 {
+    let script = "const began = performance.now();
+                  const { error } = await harness.python(args[0]);
+                  const took = performance.now() - began;
+                  if (error) throw new Error(`${error.type}: ${error.message}`);
+                  return took";
+    page.value(script, json!([cell])).await
+}

@@ -1,0 +1,186 @@
+//! The server that all sides load from: the repository and the wheels, at full speed or over a slow link.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH};
+use http::{HeaderValue, Request, Response};
+use http_body_util::BodyExt as _;
+use tokio::time::{Instant, sleep_until};
+use webimport_browser_tests::http_server::{HttpServer, Reply, ask};
+
+/// What lies between server and browser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// As fast as the machine.
+    Loopback,
+    /// 20 Mbit/s, and 40 ms until an answer begins.
+    Slow,
+}
+
+const LATENCY: Duration = Duration::from_millis(40);
+const BYTES_PER_SECOND: u64 = 20_000_000 / 8;
+/// What is sent at once over a slow link, about ten packets.
+const PIECE: usize = 16 * 1024;
+
+/// What was transferred since the counts were last taken.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Transferred {
+    pub(crate) requests: u64,
+    /// Bodies only.
+    pub(crate) bytes: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    requests: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// Serves a repository, and wheels below `/wheels/`.
+pub(crate) struct Server {
+    http: HttpServer,
+    wheels: Arc<Vec<PathBuf>>,
+    counters: Arc<Counters>,
+}
+
+impl Server {
+    pub(crate) async fn start(repository: PathBuf, wheels: Vec<PathBuf>, link: Link) -> Self {
+        let counters = Arc::<Counters>::default();
+        let router = webimport_cli::serve::router(repository);
+        let wheels = Arc::new(wheels);
+        // When the link is free again: all connections share it.
+        let free = Arc::new(Mutex::new(Instant::now()));
+        let (inner, served) = (Arc::clone(&counters), Arc::clone(&wheels));
+        let http = HttpServer::start(move |request| {
+            let (router, wheels) = (router.clone(), Arc::clone(&served));
+            let (counters, free) = (Arc::clone(&inner), Arc::clone(&free));
+            async move {
+                let is_preflight = request.method() == "OPTIONS";
+                if !is_preflight {
+                    counters.requests.fetch_add(1, Ordering::Relaxed);
+                }
+                let (parts, body) = answer(router, &wheels, request).await.into_parts();
+                let body = body.collect().await.expect("a body from memory or disk");
+                let body = body.to_bytes();
+                if link == Link::Slow {
+                    tokio::time::sleep(LATENCY).await;
+                }
+                let mut response = Response::from_parts(parts, ());
+                response
+                    .headers_mut()
+                    .insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+                let body = Body::from_stream(paced(body, link, free, counters));
+                Reply::Answer(response.map(|()| body))
+            }
+        })
+        .await;
+        Self {
+            http,
+            wheels,
+            counters,
+        }
+    }
+
+    /// The URL of one of its wheels.
+    pub(crate) fn wheel(&self, wheel: &Path) -> String {
+        let index = self.wheels.iter().position(|it| it == wheel);
+        let path = wheel_path(index.expect("one of its wheels"), wheel);
+        format!("{}/wheels/{path}", self.url())
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.http.origin()
+    }
+
+    pub(crate) async fn stop(&self) {
+        self.http.stop().await;
+    }
+
+    pub(crate) async fn start_again(&self) {
+        self.http.start_again().await;
+    }
+
+    /// Starts counting anew.
+    pub(crate) fn forget(&self) {
+        self.counters.requests.store(0, Ordering::Relaxed);
+        self.counters.bytes.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn transferred(&self) -> Transferred {
+        Transferred {
+            requests: self.counters.requests.load(Ordering::Relaxed),
+            bytes: self.counters.bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Where the wheel of this index is, as two wheels may have one name.
+fn wheel_path(index: usize, wheel: &Path) -> String {
+    let name = wheel.file_name().expect("a name").to_string_lossy();
+    format!("{index}/{name}")
+}
+
+async fn answer(
+    router: axum::Router,
+    wheels: &[PathBuf],
+    request: Request<Body>,
+) -> Response<Body> {
+    let Some(path) = request.uri().path().strip_prefix("/wheels/") else {
+        return ask(router, request).await;
+    };
+    let file = wheels
+        .iter()
+        .enumerate()
+        .find(|(index, wheel)| wheel_path(*index, wheel) == path)
+        .map_or_else(|| panic!("no wheel at `{path}`"), |(_, wheel)| wheel);
+    let mut response = Response::new(Body::from(std::fs::read(file).expect("a wheel")));
+    response
+        .headers_mut()
+        .insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+/// The body in pieces, each counted when it is sent.
+fn paced(
+    body: Bytes,
+    link: Link,
+    free: Arc<Mutex<Instant>>,
+    counters: Arc<Counters>,
+) -> impl futures_util::Stream<Item = std::io::Result<Bytes>> {
+    stream::unfold(body, move |mut left| {
+        let (free, counters) = (Arc::clone(&free), Arc::clone(&counters));
+        async move {
+            if left.is_empty() {
+                return None;
+            }
+            let piece = match link {
+                Link::Loopback => left.split_off(0),
+                Link::Slow => left.split_to(PIECE.min(left.len())),
+            };
+            let left = if link == Link::Loopback {
+                Bytes::new()
+            } else {
+                left
+            };
+            if link == Link::Slow {
+                let length = u64::try_from(piece.len()).expect("a small number");
+                let takes = Duration::from_nanos(length * 1_000_000_000 / BYTES_PER_SECOND);
+                let sent = {
+                    let mut free = free.lock().unwrap_or_else(PoisonError::into_inner);
+                    *free = (*free).max(Instant::now()) + takes;
+                    *free
+                };
+                sleep_until(sent).await;
+            }
+            let length = u64::try_from(piece.len()).expect("a small number");
+            counters.bytes.fetch_add(length, Ordering::Relaxed);
+            Some((Ok(piece), left))
+        }
+    })
+}

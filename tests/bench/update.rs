@@ -1,0 +1,81 @@
+//! A release of which one module has changed: what a reader of the earlier one transfers.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use webimport_browser_tests::browser::Session;
+use webimport_browser_tests::fixture::wheels;
+use webimport_browser_tests::wheel::write_deflated_wheel;
+use webimport_browser_tests::{Setup, Site, scratch};
+
+use crate::loading::{Library, timed};
+use crate::peers;
+use crate::server::{Link, Server};
+
+const CHANGED: &str = "networkx/classes/graph.py";
+const VERSION: &str = "3.7.1";
+
+/// Bytes, requests and time from the earlier release in the cache to the later one imported.
+pub(crate) async fn measure(session: &Session) -> Value {
+    let library = Library::networkx();
+    let published = library.publish();
+    let sha256 = published
+        .repository
+        .release(&[changed(&wheels(&["networkx"])[0])], "networkx");
+    let bytecode = peers::bytecode(&published.repository, "networkx", VERSION, &sha256);
+    let own = compressed(&bytecode[CHANGED]);
+
+    let server = Server::start(published.repository.root(), Vec::new(), Link::Loopback).await;
+    let site = Site::start().await;
+    let setup = Setup::trusting(&server.url(), published.repository.pin());
+    let page = session.open().await;
+    page.goto(&site.add_page(&setup)).await;
+    page.run(&format!(
+        "release = await loadRelease('{}/networkx@3.7')\nawait release.prefetch()",
+        server.url()
+    ))
+    .await;
+    page.kill().await;
+
+    let page = session.open().await;
+    page.goto(&site.add_page(&setup)).await;
+    page.run("None").await;
+    server.forget();
+    let cell = format!(
+        "release = await loadRelease('{}/networkx')\nimport networkx\nassert release.version == '{VERSION}'",
+        server.url()
+    );
+    let time = timed(&page, &cell).await;
+    let transferred = server.transferred();
+    page.kill().await;
+    json!({
+        "ms": crate::numbers::rounded(time, 1),
+        "bytes": transferred.bytes,
+        "requests": transferred.requests,
+        "changed_module_bytes": own,
+        "bytes_beyond_module": transferred.bytes.saturating_sub(own),
+    })
+}
+
+fn changed(wheel: &std::path::Path) -> PathBuf {
+    let files: Vec<(String, Vec<u8>)> = peers::contents(wheel)
+        .into_iter()
+        .filter(|(path, _)| !path.contains(".dist-info/"))
+        .map(|(path, mut bytes)| {
+            if path == CHANGED {
+                bytes.extend_from_slice(b"\nCHANGED = True\n");
+            }
+            (path, bytes)
+        })
+        .collect();
+    write_deflated_wheel(&scratch::folder("changed"), "networkx", VERSION, &files)
+}
+
+fn compressed(bytes: &[u8]) -> u64 {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).expect("memory");
+    u64::try_from(encoder.finish().expect("memory").len()).expect("small")
+}
