@@ -99,6 +99,7 @@ async fn measure(arguments: &Arguments, browsers: &Browsers) -> Map<String, Valu
         browsers.give_back(browser, session).await;
         match browser {
             Browser::Chromium => found.append(&mut in_browser),
+            Browser::Firefox if in_browser.is_empty() => {}
             Browser::Firefox => {
                 found.insert(name, Value::Object(in_browser));
             }
