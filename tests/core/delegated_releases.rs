@@ -215,6 +215,55 @@ fn a_narrowed_delegation_confines_what_it_leads_to() {
 }
 
 #[test]
+fn what_a_role_has_no_right_to_does_not_stop_a_channel() {
+    // `beta` may name versions from 9 on, is asked first, and offers others.
+    for count in [1, 32, 33] {
+        let mut simulator = empty();
+        simulator.delegate("targets", Delegation::to("beta").paths(&["mylib/9.*/*"]));
+        simulator.delegate("targets", Delegation::to("main"));
+        // A way by itself gives no more right than it has.
+        simulator.delegate("beta", Delegation::to("beta"));
+        simulator.delegate("beta", Delegation::to("other"));
+        simulator.add_release_to("main", "mylib", "1.0", b"one", &["stable"]);
+        for role in ["beta", "other"] {
+            for minor in 0..count {
+                let version = format!("1.0.{minor}");
+                simulator.add_release_to(role, "mylib", &version, b"one", &[]);
+            }
+        }
+        simulator.rewrite_targets();
+        for role in ["beta", "other"] {
+            simulator.resign_any(role, |signed| {
+                for file in signed["targets"].as_object_mut().unwrap().values_mut() {
+                    file["custom"]["webimport"]["channels"] = json!(["stable"]);
+                }
+            });
+        }
+        assert_eq!(find(&simulator, "stable"), Ok(is("1.0", "main")), "{count}");
+        assert_eq!(find_digest(&simulator, b"one"), Some(is("1.0", "main")));
+    }
+}
+
+#[test]
+fn a_role_offers_on_each_way_what_that_way_covers() {
+    // `a` and `b` share a role, each for other versions.
+    let mut simulator = empty();
+    simulator.delegate("targets", Delegation::to("a").paths(&["mylib/1.*/*"]));
+    simulator.delegate("targets", Delegation::to("b").paths(&["mylib/2.*/*"]));
+    simulator.delegate("a", Delegation::to("shared"));
+    simulator.delegate("b", Delegation::to("shared"));
+    simulator.add_release_to("shared", "mylib", "1.5", b"one", &["old"]);
+    simulator.add_release_to("shared", "mylib", "2.0", b"two", &["stable"]);
+    simulator.add_release_to("shared", "mylib", "3.0", b"three", &["next"]);
+    simulator.rewrite_targets();
+    assert_eq!(find(&simulator, "old"), Ok(is("1.5", "shared")));
+    assert_eq!(find(&simulator, "stable"), Ok(is("2.0", "shared")));
+    assert_eq!(find(&simulator, "next"), Err("resolve.unknown_channel"));
+    assert_eq!(find_digest(&simulator, b"two"), Some(is("2.0", "shared")));
+    assert_eq!(find_digest(&simulator, b"three"), None);
+}
+
+#[test]
 fn a_channel_that_one_role_gives_to_two_releases_names_none() {
     let mut simulator = empty();
     simulator.delegate("targets", Delegation::to("a"));

@@ -3,9 +3,10 @@
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::str::Chars;
 
 use crate::digest::{Sha256Digest, to_hex};
-use crate::error::Fault;
+use crate::error::{Error, Fault, VerifyError};
 use crate::fields::{self, Fields};
 use crate::json::Value;
 use crate::keys::{KeyId, PublicKey};
@@ -13,8 +14,11 @@ use crate::map::{Map, are_distinct};
 use crate::metadata::{Other, RoleKeys, RoleKind, read_keys, write_map};
 use crate::names::ReleaseName;
 
-/// Bytes of a path pattern: matching takes time by the square of it.
+/// Bytes of a path pattern.
 const MAX_PATTERN: usize = 1024;
+
+/// What the digest of a path costs, beside the comparison of a character.
+const DIGEST: usize = 256;
 
 /// What a targets role hands on to other roles.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,6 +67,39 @@ pub(crate) struct Referral {
     pub(crate) terminating: bool,
 }
 
+/// What a search may still cost, in steps such as a character compared with a pattern. Who writes the patterns
+/// of a delegated role is trusted with little more than their own targets, and not with everybody's time.
+#[derive(Debug)]
+pub(crate) struct Effort {
+    left: usize,
+    limit: usize,
+}
+
+/// The search would cost more than its limit, which this is.
+#[derive(Debug)]
+pub(crate) struct Spent(usize);
+
+impl From<Spent> for Error {
+    fn from(Spent(limit): Spent) -> Self {
+        VerifyError::TooLarge {
+            subject: "path patterns".into(),
+            limit: limit as u64,
+        }
+        .into()
+    }
+}
+
+impl Effort {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { left: limit, limit }
+    }
+
+    pub(crate) fn spend(&mut self, steps: usize) -> Result<(), Spent> {
+        self.left = self.left.checked_sub(steps).ok_or(Spent(self.limit))?;
+        Ok(())
+    }
+}
+
 impl Delegations {
     pub(crate) fn read(value: Value) -> Result<Self, Fault> {
         let mut fields = Fields::of(value)?;
@@ -98,39 +135,63 @@ impl Delegations {
     }
 
     /// The roles to ask about the target `path`, in order.
-    pub(crate) fn for_target(&self, path: &str) -> Vec<Referral> {
+    pub(crate) fn for_target(
+        &self,
+        path: &str,
+        effort: &mut Effort,
+    ) -> Result<Vec<Referral>, Spent> {
         if let Some(bins) = &self.succinct_roles {
             // As in the reference implementation, a bin is the last word on its targets.
-            return vec![Referral {
+            return Ok(vec![Referral {
                 role: bins.bin_of(path),
                 terminating: true,
-            }];
+            }]);
         }
-        self.referrals(|role| role.covers(path))
+        self.referrals(|role| role.covers(path, effort))
     }
 
     /// The roles that may name a release of that name, as far as their patterns tell: those with hash
     /// prefixes can only be asked about a whole path.
-    pub(crate) fn for_release(&self, name: &ReleaseName) -> Vec<Referral> {
-        self.referrals(|role| role.may_cover_release(name))
+    pub(crate) fn for_release(
+        &self,
+        name: &ReleaseName,
+        effort: &mut Effort,
+    ) -> Result<Vec<Referral>, Spent> {
+        self.referrals(|role| role.may_cover_release(name, effort))
     }
 
-    fn referrals(&self, asked: impl Fn(&DelegatedRole) -> bool) -> Vec<Referral> {
-        let roles = self.roles.as_deref().unwrap_or_default().iter();
-        roles
-            .filter(|role| asked(role))
-            .map(|role| Referral {
-                role: role.name.clone(),
-                terminating: role.terminating,
-            })
-            .collect()
+    fn referrals(
+        &self,
+        mut asked: impl FnMut(&DelegatedRole) -> Result<bool, Spent>,
+    ) -> Result<Vec<Referral>, Spent> {
+        let mut referrals = Vec::new();
+        for role in self.roles.as_deref().unwrap_or_default() {
+            if asked(role)? {
+                referrals.push(Referral {
+                    role: role.name.clone(),
+                    terminating: role.terminating,
+                });
+            }
+        }
+        Ok(referrals)
+    }
+
+    /// Whether the role `name`, which is none of the hash bins, may name the target `path`.
+    pub(crate) fn cover(&self, name: &str, path: &str, effort: &mut Effort) -> Result<bool, Spent> {
+        match self.role(name) {
+            Some(role) => role.covers(path, effort),
+            None => Ok(false),
+        }
+    }
+
+    fn role(&self, name: &str) -> Option<&DelegatedRole> {
+        let mut roles = self.roles.as_deref().unwrap_or_default().iter();
+        roles.find(|role| role.name == name)
     }
 
     /// Who signs the role `name`.
     pub(crate) fn keys_of(&self, name: &str) -> Option<&RoleKeys> {
-        let mut roles = self.roles.as_deref().unwrap_or_default().iter();
-        roles
-            .find(|role| role.name == name)
+        self.role(name)
             .map(|role| &role.keys)
             .or_else(|| self.succinct_roles.as_ref().map(|bins| &bins.keys))
     }
@@ -232,28 +293,35 @@ impl DelegatedRole {
         self.keys.check(name)
     }
 
-    fn covers(&self, path: &str) -> bool {
+    fn covers(&self, path: &str, effort: &mut Effort) -> Result<bool, Spent> {
         if let Some(prefixes) = &self.path_hash_prefixes {
+            effort.spend(DIGEST + prefixes.len())?;
             let digest = to_hex(Sha256Digest::of(path.as_bytes()).as_bytes());
-            return prefixes
+            return Ok(prefixes
                 .iter()
-                .any(|prefix| digest.starts_with(prefix.as_str()));
+                .any(|prefix| digest.starts_with(prefix.as_str())));
         }
-        let mut patterns = self.paths.as_deref().unwrap_or_default().iter();
-        patterns.any(|pattern| path_matches(pattern, path))
+        for pattern in self.paths.as_deref().unwrap_or_default() {
+            if path_matches(pattern, path, effort)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
-    fn may_cover_release(&self, name: &ReleaseName) -> bool {
-        let mut patterns = self.paths.as_deref().unwrap_or_default().iter();
-        patterns.any(|pattern| {
+    fn may_cover_release(&self, name: &ReleaseName, effort: &mut Effort) -> Result<bool, Spent> {
+        for pattern in self.paths.as_deref().unwrap_or_default() {
+            effort.spend(pattern.len())?;
             let mut parts = pattern.split('/');
-            let (Some(first), Some(_), Some(last), None) =
+            if let (Some(first), Some(_), Some(last), None) =
                 (parts.next(), parts.next(), parts.next(), parts.next())
-            else {
-                return false;
-            };
-            part_matches(first, name.as_str()) && part_matches(last, "release.json")
-        })
+                && part_matches(first, name.as_str(), effort)?
+                && part_matches(last, "release.json", effort)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -291,77 +359,87 @@ impl SuccinctRoles {
 }
 
 /// Whether a target path matches a pattern (TUF 4.5): part by part, since no wildcard stands for `/`.
-fn path_matches(pattern: &str, path: &str) -> bool {
+fn path_matches(pattern: &str, path: &str, effort: &mut Effort) -> Result<bool, Spent> {
     let (mut patterns, mut parts) = (pattern.split('/'), path.split('/'));
     loop {
         match (patterns.next(), parts.next()) {
-            (Some(pattern), Some(part)) if part_matches(pattern, part) => {}
-            (None, None) => return true,
-            _ => return false,
+            (Some(pattern), Some(part)) if part_matches(pattern, part, effort)? => {}
+            (None, None) => return Ok(true),
+            _ => return Ok(false),
         }
     }
 }
 
 /// A shell pattern with `*`, `?` and sets such as `[a-f]` and `[!0-9]`, as Python's `fnmatchcase` reads it.
-fn part_matches(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let text: Vec<char> = text.chars().collect();
-    let (mut at, mut done) = (0, 0);
-    // Where the last `*` was, and how much of the text it stands for: going back there alone is enough, so
-    // that no pattern takes more than the product of both lengths.
-    let mut star: Option<(usize, usize)> = None;
-    while done < text.len() {
-        let next = match pattern.get(at) {
+fn part_matches(pattern: &str, text: &str, effort: &mut Effort) -> Result<bool, Spent> {
+    effort.spend(pattern.len() + 1)?;
+    let (mut rest, mut text) = (pattern.chars(), text.chars());
+    // Behind the last `*`, and what that leaves of the text: going back there alone is enough, so that no pattern
+    // takes more than the product of both lengths.
+    let mut star: Option<(Chars<'_>, Chars<'_>)> = None;
+    loop {
+        effort.spend(1)?;
+        let mut after = text.clone();
+        let Some(character) = after.next() else {
+            return Ok(rest.all(|rest| rest == '*'));
+        };
+        let matches = match rest.next() {
             Some('*') => {
-                star = Some((at + 1, done));
-                at += 1;
+                star = Some((rest.clone(), text.clone()));
                 continue;
             }
-            Some('?') => Some(at + 1),
-            Some('[') => match set_end(&pattern, at) {
-                Some(end) => in_set(&pattern[at + 1..end], text[done]).then_some(end + 1),
-                None => (text[done] == '[').then_some(at + 1),
+            Some('?') => true,
+            Some('[') => match split_set(rest.as_str()) {
+                Some((set, behind)) => {
+                    effort.spend(set.len())?;
+                    rest = behind.chars();
+                    in_set(set, character)
+                }
+                None => {
+                    effort.spend(rest.as_str().len())?;
+                    character == '['
+                }
             },
-            Some(literal) => (*literal == text[done]).then_some(at + 1),
-            None => None,
+            Some(literal) => literal == character,
+            None => false,
         };
-        match (next, &mut star) {
-            (Some(next), _) => {
-                at = next;
-                done += 1;
-            }
-            (None, Some((after, taken))) => {
-                *taken += 1;
-                (at, done) = (*after, *taken);
-            }
-            (None, None) => return false,
+        if matches {
+            text = after;
+            continue;
         }
+        let Some((behind, left)) = &mut star else {
+            return Ok(false);
+        };
+        left.next();
+        (rest, text) = (behind.clone(), left.clone());
     }
-    pattern[at..].iter().all(|rest| *rest == '*')
 }
 
-/// Where the set that begins at `start` has its `]`; one that comes first belongs to the set.
-fn set_end(pattern: &[char], start: usize) -> Option<usize> {
-    let mut first = start + 1;
-    if pattern.get(first) == Some(&'!') {
-        first += 1;
-    }
-    (first + 1..pattern.len()).find(|index| pattern[*index] == ']')
+/// The set that a pattern goes on with behind `[`, and what follows its `]`; one that comes first belongs to the
+/// set.
+fn split_set(rest: &str) -> Option<(&str, &str)> {
+    let mut inner = rest.strip_prefix('!').unwrap_or(rest).chars();
+    inner.next()?;
+    let inner = inner.as_str();
+    let end = rest.len() - inner.len() + inner.find(']')?;
+    let (set, behind) = rest.split_at_checked(end)?;
+    Some((set, behind.strip_prefix(']')?))
 }
 
-fn in_set(set: &[char], character: char) -> bool {
-    let (negated, mut set) = match set {
-        ['!', rest @ ..] => (true, rest),
-        _ => (false, set),
+fn in_set(set: &str, character: char) -> bool {
+    let (negated, set) = match set.strip_prefix('!') {
+        Some(rest) => (true, rest),
+        None => (false, set),
     };
+    let mut set = set.chars();
     let mut found = false;
-    while let [first, rest @ ..] = set {
-        if let ['-', last, after @ ..] = rest {
-            found |= (*first..=*last).contains(&character);
-            set = after;
+    while let Some(first) = set.next() {
+        let mut range = set.clone();
+        if let (Some('-'), Some(last)) = (range.next(), range.next()) {
+            found |= (first..=last).contains(&character);
+            set = range;
         } else {
-            found |= *first == character;
-            set = rest;
+            found |= first == character;
         }
     }
     found != negated
@@ -397,15 +475,55 @@ mod tests {
             ("[z-a]", "m", false),
             ("*/x", "/x", true),
             ("x", "x/", false),
+            ("[ä-ü]x", "öx", true),
+            ("[!]]x", "]x", false),
+            ("[!", "[!", true),
+            ("[]-a]", "^", true),
+            ("[a-]", "-", true),
+            ("*[ab]c", "xxbc", true),
         ] {
-            assert_eq!(path_matches(pattern, path), expected, "{pattern} {path}");
+            let matches = path_matches(pattern, path, &mut Effort::new(1_000)).unwrap();
+            assert_eq!(matches, expected, "{pattern} {path}");
         }
     }
 
+    /// How many steps it takes to see that a pattern does not match.
+    fn cost(pattern: &str, path: &str) -> usize {
+        let mut effort = Effort::new(usize::MAX);
+        assert!(!path_matches(pattern, path, &mut effort).unwrap());
+        effort.limit - effort.left
+    }
+
     #[test]
-    fn a_pattern_of_many_stars_ends() {
-        let pattern = "*a".repeat(200) + "b";
-        assert!(!path_matches(&pattern, &"a".repeat(5_000)));
+    fn a_pattern_costs_no_more_than_the_product_of_both_lengths() {
+        let set = ["*[", &"b".repeat(980), "a]Z"].concat();
+        for pattern in [
+            "*a".repeat(500) + "b",
+            "*".repeat(1_000) + "b",
+            set,
+            "*a[".repeat(300),
+        ] {
+            for length in [10, 100] {
+                let path = "a".repeat(length);
+                let steps = cost(&pattern, &path);
+                assert!(
+                    steps <= 2 * pattern.len() * (length + 1),
+                    "{pattern} {steps}"
+                );
+            }
+        }
+        // What differs from the start costs next to nothing.
+        assert!(cost("other/*/*", "mylib/1.0/release.json") < 20);
+    }
+
+    #[test]
+    fn matching_stops_when_the_effort_is_spent() {
+        let (pattern, path) = ("*a".repeat(200) + "b", "a".repeat(200));
+        let enough = cost(&pattern, &path);
+        for (limit, ends) in [(enough, true), (enough - 1, false), (0, false)] {
+            let mut effort = Effort::new(limit);
+            assert_eq!(path_matches(&pattern, &path, &mut effort).is_ok(), ends);
+        }
     }
 
     #[test]

@@ -15,7 +15,11 @@ pub struct Limits {
     pub targets: u64,
     /// Delegated roles that are asked in one search.
     pub delegated_roles: usize,
-    /// The files of all delegated roles that are kept of one repository.
+    /// What one search may cost, in steps: characters that are compared with path patterns, and what takes as
+    /// long. A delegated role that the search is the first to verify counts as 131,072.
+    pub search_steps: usize,
+    /// The files of all delegated roles that are kept of one repository, and of those that are in use: each as
+    /// often as ways lead to its role.
     pub delegated_bytes: u64,
     /// A release manifest.
     pub manifest: u64,
@@ -40,6 +44,7 @@ impl Default for Limits {
             snapshot: 2 * MIB,
             targets: 8 * MIB,
             delegated_roles: 32,
+            search_steps: 1 << 24,
             delegated_bytes: 16 * MIB,
             manifest: 32 * MIB,
             files: 200_000,

@@ -12,7 +12,7 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::delegations::{Delegations, Referral};
+use crate::delegations::{Delegations, Effort, Referral, Spent};
 use crate::digest::{Expected, Sha256Digest, to_hex};
 use crate::error::{Error, ResolveError, VerifyError, malformed, words};
 use crate::keys::KeyId;
@@ -26,8 +26,12 @@ use crate::time::UnixTime;
 use crate::trust::{Network, Signed, TrustedMetadata};
 use crate::workflow::{Absence, CachedMetadata, MetadataFetch};
 
-/// Versions that a role may offer for one channel or digest, of which at most one is in its right.
+/// Versions that may be offered for one channel or digest, of which at most one is meant: by one role, and by all
+/// that are passed over.
 const MAX_CANDIDATES: usize = 32;
+
+/// Steps of a search ([`Limits::search_steps`]) that a delegated role's file counts as when it is verified.
+const VERIFICATION: usize = 1 << 17;
 
 /// A search's answer, or what it lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,6 +158,15 @@ pub type LocatedRelease = (ReleaseTarget, Authority);
 /// The roles from the top-level targets to one that it delegates to, by way of others.
 type Trail = Vec<String>;
 
+/// How often a search comes to a role that several ways lead to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ways {
+    /// Once (TUF 5.6.7.1).
+    First,
+    /// On each of them, since each may cover other targets.
+    All,
+}
+
 /// What a repository offers now. Only a verified chain from the root pin makes one.
 #[derive(Debug, Clone)]
 pub struct Repository {
@@ -164,6 +177,8 @@ pub struct Repository {
     /// Until when the four top-level roles are all valid.
     expires: UnixTime,
     roles: Map<Trail, Signed<Targets>>,
+    /// Bytes of the files of all `roles` but the first one, each way by itself: as often as one is parsed.
+    in_use: u64,
     /// What was asked for last.
     wanted: Option<Trail>,
     kept: CachedMetadata,
@@ -190,6 +205,7 @@ impl Repository {
             limits: limits.clone(),
             expires,
             roles: Map::from([(top(), targets)]),
+            in_use: 0,
             trusted,
             wanted: None,
             kept,
@@ -250,17 +266,27 @@ impl Repository {
     ///
     /// # Errors
     /// The rule that a delegated role breaks; [`ResolveError::Offline`] without a network, for a role that is
-    /// not there; [`VerifyError::TooLarge`] for too many roles.
+    /// not there; [`VerifyError::TooLarge`] for too many roles, and for patterns that take too long.
     pub fn target(&mut self, path: &str) -> Result<Lookup<Option<Located>>, Error> {
+        self.target_within(path, &mut Effort::new(self.limits.search_steps))
+    }
+
+    fn target_within(
+        &mut self,
+        path: &str,
+        effort: &mut Effort,
+    ) -> Result<Lookup<Option<Located>>, Error> {
         self.search(
-            |delegations| delegations.for_target(path),
-            |role, signed, expires| {
+            Ways::First,
+            effort,
+            |delegations, effort| delegations.for_target(path, effort),
+            |trail, signed, expires| {
                 let file = signed.role.targets.get(path)?;
                 Some(Located {
                     path: path.to_owned(),
                     file: file.clone(),
                     authority: Authority {
-                        role: role.to_owned(),
+                        role: role_at(trail).to_owned(),
                         signers: signed.signers.clone(),
                         expires,
                     },
@@ -330,8 +356,9 @@ impl Repository {
             )
         })?;
         let verified = self.verify(&trail, &bytes)?;
-        self.keep(role_at(&trail), bytes)?;
-        self.roles.insert(trail, verified);
+        let role = role_at(&trail).to_owned();
+        self.admit(trail, verified, bytes.len() as u64)?;
+        self.keep(&role, bytes);
         self.settle();
         Ok(())
     }
@@ -340,42 +367,45 @@ impl Repository {
     /// before the next one (TUF 5.6.7), until `answer` has one.
     fn search<T>(
         &mut self,
-        asked: impl Fn(&Delegations) -> Vec<Referral>,
-        answer: impl Fn(&str, &Signed<Targets>, UnixTime) -> Option<T>,
+        ways: Ways,
+        effort: &mut Effort,
+        asked: impl Fn(&Delegations, &mut Effort) -> Result<Vec<Referral>, Spent>,
+        answer: impl Fn(&Trail, &Signed<Targets>, UnixTime) -> Option<T>,
     ) -> Result<Lookup<Option<T>>, Error> {
         let mut visited: Vec<String> = Vec::new();
         let mut stack = vec![(top(), self.expires)];
         while let Some((trail, expires)) = stack.pop() {
-            let role = role_at(&trail);
+            let (role, before) = (role_at(&trail), trail.len() - 1);
+            let met = match ways {
+                Ways::First => visited.as_slice(),
+                Ways::All => &trail[..before],
+            };
             // So that cycles end (TUF 5.6.7.1).
-            if visited.iter().any(|other| other == role) {
+            if met.iter().any(|other| other == role) {
                 continue;
             }
             visited.push(role.to_owned());
             if visited.len() > self.limits.delegated_roles + 1 {
-                return Err(VerifyError::TooLarge {
-                    subject: "delegated roles".into(),
-                    limit: self.limits.delegated_roles as u64,
-                }
-                .into());
+                return Err(too_large(self.limits.delegated_roles as u64));
             }
-            if !self.roles.contains_key(&trail)
-                && let Some(fetch) = self.recall(&trail)?
-            {
-                self.wanted = Some(trail);
-                return Ok(Lookup::Fetch(fetch));
+            if !self.roles.contains_key(&trail) {
+                effort.spend(VERIFICATION)?;
+                if let Some(fetch) = self.recall(&trail)? {
+                    self.wanted = Some(trail);
+                    return Ok(Lookup::Fetch(fetch));
+                }
             }
             let Some(signed) = self.roles.get(&trail) else {
                 continue;
             };
             let expires = expires.min(signed.role.common.expires);
-            if let Some(found) = answer(role, signed, expires) {
+            if let Some(found) = answer(&trail, signed, expires) {
                 return Ok(Lookup::Found(Some(found)));
             }
             let Some(delegations) = &signed.role.delegations else {
                 continue;
             };
-            let referrals = asked(delegations);
+            let referrals = asked(delegations, effort)?;
             let last = referrals
                 .iter()
                 .position(|referral| referral.terminating)
@@ -384,12 +414,14 @@ impl Repository {
                     stack.clear();
                     at + 1
                 });
-            let next = referrals.into_iter().take(last).rev();
-            stack.extend(next.map(|referral| {
+            let length: usize = trail.iter().map(|role| role.len() + 1).sum();
+            for referral in referrals.into_iter().take(last).rev() {
+                // Each holds all the names again.
+                effort.spend(length)?;
                 let mut further = trail.clone();
                 further.push(referral.role);
-                (further, expires)
-            }));
+                stack.push((further, expires));
+            }
         }
         Ok(Lookup::Found(None))
     }
@@ -408,7 +440,8 @@ impl Repository {
         if let Some(bytes) = source.get(role) {
             match self.verify(trail, bytes) {
                 Ok(verified) => {
-                    self.roles.insert(trail.clone(), verified);
+                    let size = bytes.len() as u64;
+                    self.admit(trail.clone(), verified, size)?;
                     return Ok(None);
                 }
                 Err(error @ VerifyError::Expired { .. }) if offline => return Err(error.into()),
@@ -424,31 +457,30 @@ impl Repository {
         Ok(Some(fetch))
     }
 
-    /// Keeps a delegated role's file, and others only as long as there is room.
-    fn keep(&mut self, role: &str, bytes: Vec<u8>) -> Result<(), Error> {
+    /// Takes a role into use, whose file has `size` bytes: parsed, it has a multiple of that in memory.
+    fn admit(&mut self, trail: Trail, verified: Signed<Targets>, size: u64) -> Result<(), Error> {
         let limit = self.limits.delegated_bytes;
+        if size > limit - self.in_use {
+            return Err(too_large(limit));
+        }
+        self.in_use += size;
+        self.roles.insert(trail, verified);
+        Ok(())
+    }
+
+    /// Keeps a delegated role's file, and others only as long as there is room.
+    fn keep(&mut self, role: &str, bytes: Vec<u8>) {
         let is_used = |role: &str| self.roles.keys().any(|trail| role_at(trail) == role);
-        let (mut of_used, mut of_all) = (bytes.len() as u64, bytes.len() as u64);
+        let mut of_all = bytes.len() as u64;
         for (other, bytes) in &self.kept.targets {
             if other != RoleKind::Targets.as_str() && other != role {
                 of_all += bytes.len() as u64;
-                if is_used(other) {
-                    of_used += bytes.len() as u64;
-                }
             }
         }
-        if of_used > limit {
-            return Err(VerifyError::TooLarge {
-                subject: "delegated roles".into(),
-                limit,
-            }
-            .into());
-        }
-        if of_all > limit {
+        if of_all > self.limits.delegated_bytes {
             self.kept.targets.retain(|role, _| is_used(role));
         }
         self.kept.targets.insert(role.to_owned(), bytes);
-        Ok(())
     }
 
     fn verify(&self, trail: &Trail, bytes: &[u8]) -> Result<Signed<Targets>, VerifyError> {
@@ -468,45 +500,64 @@ impl Repository {
         name: &ReleaseName,
         says: impl Fn(&TargetFile) -> bool,
     ) -> Result<Lookup<Option<(Version, Located)>>, Error> {
-        let mut passed: Vec<String> = Vec::new();
+        let effort = &mut Effort::new(self.limits.search_steps);
+        let mut passed: Vec<Trail> = Vec::new();
+        let mut looked_up = 0;
         loop {
             let candidates = self.search(
-                |delegations| {
-                    let mut referrals = delegations.for_release(name);
+                Ways::All,
+                effort,
+                |delegations, effort| {
+                    let mut referrals = delegations.for_release(name, effort)?;
                     // Who has the last word on one version need not have it on all.
                     for referral in &mut referrals {
                         referral.terminating = false;
                     }
-                    referrals
+                    Ok(referrals)
                 },
-                |role, signed, _| {
-                    if passed.iter().any(|other| other == role) {
+                |trail, signed, _| {
+                    if passed.contains(trail) {
                         return None;
                     }
-                    let versions: Vec<Version> = releases(&signed.role)
-                        .filter(|(other, _, file)| other == name && says(file))
-                        .map(|(_, version, _)| version)
+                    let targets = signed.role.targets.iter();
+                    let versions: Vec<Version> = targets
+                        .filter(|(path, file)| path.starts_with(name.as_str()) && says(file))
+                        .filter_map(|(path, _)| parse_release_target(path))
+                        .filter(|(other, _)| other == name)
+                        .map(|(_, version)| version)
                         .collect();
-                    (!versions.is_empty()).then(|| (role.to_owned(), versions))
+                    (!versions.is_empty()).then(|| (trail.clone(), versions))
                 },
             )?;
-            let (role, versions) = match candidates {
+            let (trail, offered) = match candidates {
                 Lookup::Fetch(fetch) => return Ok(Lookup::Fetch(fetch)),
                 Lookup::Found(None) => return Ok(Lookup::Found(None)),
                 Lookup::Found(Some(found)) => found,
             };
-            // One is what a role can mean. Of a list without an end nothing is looked up.
-            if versions.len() > MAX_CANDIDATES {
-                return Ok(Lookup::Found(None));
+            let mut versions = Vec::new();
+            for version in offered {
+                // What a role has no right to on this way is as if it were not there. Otherwise whoever may name
+                // one version could talk a channel to death that is about others.
+                if self.covers(&trail, &release_target(name, &version), effort)? {
+                    versions.push(version);
+                }
+                // One is what a role can mean. Of a list without an end nothing is looked up.
+                if versions.len() > MAX_CANDIDATES {
+                    return Ok(Lookup::Found(None));
+                }
+            }
+            looked_up += versions.len();
+            if looked_up > MAX_CANDIDATES {
+                return Err(too_large(MAX_CANDIDATES as u64));
             }
             let mut confirmed = Vec::new();
             for version in versions {
                 // A role may say anything; what counts is what the search for that very path finds, which may
                 // lead to the role on another way, where it says something else.
-                match self.target(&release_target(name, &version))? {
+                match self.target_within(&release_target(name, &version), effort)? {
                     Lookup::Fetch(fetch) => return Ok(Lookup::Fetch(fetch)),
                     Lookup::Found(Some(located))
-                        if located.authority.role == role && says(&located.file) =>
+                        if located.authority.role == role_at(&trail) && says(&located.file) =>
                     {
                         confirmed.push((version, located));
                     }
@@ -514,11 +565,26 @@ impl Repository {
                 }
             }
             match confirmed.len() {
-                0 => passed.push(role),
+                0 => passed.push(trail),
                 1 => return Ok(Lookup::Found(confirmed.pop())),
                 _ => return Ok(Lookup::Found(None)),
             }
         }
+    }
+
+    /// Whether each delegation on the way to a role covers the target `path`.
+    fn covers(&self, trail: &[String], path: &str, effort: &mut Effort) -> Result<bool, Spent> {
+        for at in 1..trail.len() {
+            let (way, further) = trail.split_at(at);
+            let delegations = self.roles.get(way).map(|it| &it.role.delegations);
+            if let (Some(Some(delegations)), Some(role)) = (delegations, further.first())
+                && delegations.cover(role, path, effort)?
+            {
+                continue;
+            }
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     fn unknown(&self, name: &ReleaseName, selector: &Selector) -> ResolveError {
@@ -564,6 +630,15 @@ impl Repository {
             }
         }
     }
+}
+
+/// More roles, more of their files, or more that they offer, than a search takes.
+fn too_large(limit: u64) -> Error {
+    VerifyError::TooLarge {
+        subject: "delegated roles".into(),
+        limit,
+    }
+    .into()
 }
 
 fn top() -> Trail {

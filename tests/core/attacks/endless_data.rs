@@ -157,9 +157,9 @@ fn a_channel_of_endless_versions_names_none_and_is_not_looked_through() {
 }
 
 #[test]
-fn a_role_is_asked_for_no_more_than_32_versions_of_a_channel() {
-    // It may name the first one alone. Which of them it may name is looked up for each.
-    for (count, found) in [(2, true), (32, true), (33, false), (20_000, false)] {
+fn versions_that_a_role_may_not_name_are_not_looked_up() {
+    // It may name the first one alone.
+    for count in [2, 32, 33, 1_000] {
         let mut simulator = many_versions(count);
         let delegations = simulator.targets.delegations.as_mut().unwrap();
         delegations.roles.as_mut().unwrap()[0].paths = Some(vec!["mylib/1.0/*".into()]);
@@ -167,17 +167,175 @@ fn a_role_is_asked_for_no_more_than_32_versions_of_a_channel() {
         let mut client = Client::new(&simulator);
         let mut repository = client.refresh(&simulator).unwrap();
         let next = client.release(&simulator, &mut repository, "mylib", "next");
+        assert_eq!(next.unwrap().0.version.to_string(), "1.0");
         let name = "mylib".parse().unwrap();
         let sha256 = webimport_core::digest::Sha256Digest::of(b"one");
         let by_digest = client.search(&simulator, &mut repository, |repository| {
             repository.release_by_digest(&name, sha256)
         });
-        if found {
-            assert_eq!(next.unwrap().0.version.to_string(), "1.0");
-        } else {
-            assert_refused(next, "resolve.unknown_channel", "next");
+        assert!(by_digest.unwrap().is_some(), "{count}");
+    }
+}
+
+#[test]
+fn versions_that_are_offered_in_vain_are_looked_up_32_times_in_all() {
+    // An earlier role has the word on what `b` and `c` offer; what `d` offers would be next.
+    for (of_c, found) in [(15, true), (16, false)] {
+        let mut simulator = Simulator::new();
+        simulator.targets.targets.clear();
+        for role in ["a", "b", "c", "d"] {
+            simulator.delegate("targets", Delegation::to(role));
         }
-        assert_eq!(by_digest.unwrap().is_some(), found, "{count}");
+        for (role, count) in [("a", 16), ("b", 16), ("c", of_c)] {
+            for minor in 0..count {
+                let version = format!("1.{minor}");
+                simulator.add_release_to(role, "mylib", &version, role.as_bytes(), &[]);
+            }
+        }
+        simulator.add_release_to("d", "mylib", "2.0", b"two", &["next"]);
+        simulator.rewrite_targets();
+        for role in ["b", "c"] {
+            simulator.resign_any(role, |signed| {
+                for file in signed["targets"].as_object_mut().unwrap().values_mut() {
+                    file["custom"]["webimport"]["channels"] = serde_json::json!(["next"]);
+                }
+            });
+        }
+        let mut client = Client::new(&simulator);
+        let mut repository = client.refresh(&simulator).unwrap();
+        let next = client.release(&simulator, &mut repository, "mylib", "next");
+        if found {
+            assert_eq!(next.unwrap().1.role, "d");
+        } else {
+            assert_refused(next, "verify.too_large", "delegated roles");
+        }
+    }
+}
+
+/// A pattern that is looked through from each character of a path that begins with `mylib/9aaa`.
+fn slow_pattern() -> String {
+    format!("mylib/9*[{}a]Z/x", "b".repeat(1_000))
+}
+
+/// A version that the slow pattern takes some hundred thousand steps to leave out.
+fn slow_version(last: usize) -> String {
+    format!("9{}{last}", "a".repeat(97))
+}
+
+/// `evil` may name versions from 9 on, and asks for this many slow patterns before it comes to `late`; `main` has
+/// the version 1.0 in `stable`.
+fn slow_patterns(count: usize) -> Simulator {
+    let mut simulator = Simulator::new();
+    simulator.targets.targets.clear();
+    simulator.delegate("targets", Delegation::to("evil").paths(&["mylib/9*/*"]));
+    simulator.delegate("targets", Delegation::to("main"));
+    simulator.add_release_to("main", "mylib", "1.0", b"one", &["stable"]);
+    let pattern = slow_pattern();
+    let patterns = vec![pattern.as_str(); count];
+    simulator.delegate("evil", Delegation::to("early").paths(&patterns));
+    simulator.delegate("evil", Delegation::to("late").paths(&["mylib/9*/*"]));
+    simulator.rewrite_targets();
+    simulator
+}
+
+#[test]
+fn a_search_through_patterns_that_take_too_long_is_given_up() {
+    for (count, accepted) in [(1, true), (5, true), (20, false)] {
+        let simulator = slow_patterns(count);
+        let mut client = Client::new(&simulator);
+        client.limits.search_steps = 1 << 20;
+        let path = format!("mylib/{}/x", slow_version(0));
+        let found = client.find(&simulator, &path);
+        if accepted {
+            assert_eq!(found, Ok(None));
+        } else {
+            assert_refused(found, "verify.too_large", "path patterns");
+        }
+        // Whose targets they are not about is not held up.
+        let found = client.find(&simulator, "mylib/1.0/release.json").unwrap();
+        assert_eq!(found.unwrap().authority.role, "main");
+    }
+}
+
+#[test]
+fn all_look_ups_of_a_channel_have_one_effort_between_them() {
+    for (offered, code) in [
+        (1, ""),
+        (2, "resolve.unknown_channel"),
+        (20, "verify.too_large"),
+    ] {
+        let mut simulator = slow_patterns(1);
+        for version in 0..offered {
+            let version = slow_version(version);
+            simulator.add_release_to("late", "mylib", &version, b"nine", &[]);
+        }
+        simulator.rewrite_targets();
+        simulator.resign_any("late", |signed| {
+            for file in signed["targets"].as_object_mut().unwrap().values_mut() {
+                file["custom"]["webimport"]["channels"] = serde_json::json!(["stable"]);
+            }
+        });
+        let mut client = Client::new(&simulator);
+        client.limits.search_steps = 1 << 20;
+        let mut repository = client.refresh(&simulator).unwrap();
+        let stable = client.release(&simulator, &mut repository, "mylib", "stable");
+        if code.is_empty() {
+            assert_eq!(stable.unwrap().1.role, "late");
+        } else {
+            assert_refused(stable, code, "");
+        }
+        // Each by itself is found.
+        let last = slow_version(offered - 1);
+        let found = client.release(&simulator, &mut repository, "mylib", &last);
+        assert_eq!(found.unwrap().1.role, "late");
+    }
+}
+
+#[test]
+fn delegations_by_the_thousand_cost_what_their_names_take() {
+    // Each way to a role holds the names of all roles before it.
+    let name = "e".repeat(10_000);
+    for (count, code) in [(10, "verify.malformed"), (200, "verify.too_large")] {
+        let mut simulator = Simulator::new();
+        simulator.delegate("targets", Delegation::to(&name));
+        simulator.delegate(&name, Delegation::to("r"));
+        simulator.rewrite_targets();
+        simulator.resign_any(&name, |signed| {
+            let roles = &mut signed["delegations"]["roles"];
+            let role = roles[0].clone();
+            *roles = (0..count)
+                .map(|index| {
+                    let mut role = role.clone();
+                    role["name"] = format!("r{index}").into();
+                    role
+                })
+                .collect();
+        });
+        let mut client = Client::new(&simulator);
+        client.limits.search_steps = 1 << 20;
+        // None of them is in the snapshot.
+        assert_refused(client.find(&simulator, "mylib/2.0/x"), code, "");
+    }
+}
+
+#[test]
+fn a_channel_is_looked_for_on_as_many_ways_as_the_limit_says() {
+    // Five: `a`, `a` to `c`, `b`, `b` to `c`, and on to `a`.
+    let mut simulator = Simulator::new();
+    simulator.targets.targets.clear();
+    simulator.delegate("targets", Delegation::to("a"));
+    simulator.delegate("targets", Delegation::to("b"));
+    simulator.delegate("a", Delegation::to("c"));
+    simulator.delegate("b", Delegation::to("c"));
+    // What comes back to where it was is no way.
+    simulator.delegate("c", Delegation::to("a"));
+    simulator.rewrite_targets();
+    for (limit, code) in [(4, "verify.too_large"), (5, "resolve.unknown_name")] {
+        let mut client = Client::new(&simulator);
+        client.limits.delegated_roles = limit;
+        let mut repository = client.refresh(&simulator).unwrap();
+        let stable = client.release(&simulator, &mut repository, "mylib", "stable");
+        assert_refused(stable, code, "");
     }
 }
 
@@ -307,5 +465,38 @@ fn endless_delegated_roles_in_one_search_are_cut_off_in_sum() {
             .find(&simulator, "mylib/1.0/release.json")
             .unwrap()
             .unwrap();
+    }
+}
+
+#[test]
+fn a_role_that_several_ways_lead_to_counts_on_each() {
+    let size = 2_000;
+    let mut simulator = Simulator::new();
+    simulator.digests = Digests::LeftOut;
+    for (role, own) in [("a", "mylib/1.0/*"), ("b", "mylib/2.0/*")] {
+        simulator.delegate("targets", Delegation::to(role).paths(&[own]));
+        simulator.delegate(role, Delegation::to("c"));
+    }
+    for version in ["1.0", "2.0"] {
+        simulator.add_target("c", &format!("mylib/{version}/x"), b"x");
+    }
+    simulator.rewrite_targets();
+    for role in ["a", "b", "c"] {
+        simulator.file_of(role).resize(size, b' ');
+    }
+    for (limit, accepted) in [(4 * size, true), (4 * size - 1, false)] {
+        let mut client = Client::new(&simulator);
+        client.limits.delegated_bytes = limit as u64;
+        let mut repository = client.refresh(&simulator).unwrap();
+        let first = client.target(&simulator, &mut repository, "mylib/1.0/x");
+        assert_eq!(first.unwrap().unwrap().authority.role, "c");
+        let second = client.target(&simulator, &mut repository, "mylib/2.0/x");
+        if accepted {
+            assert_eq!(second.unwrap().unwrap().authority.role, "c");
+        } else {
+            assert_refused(second, "verify.too_large", "delegated roles");
+        }
+        // The file came once.
+        assert_eq!(client.roles_asked(), ["a", "c", "b"]);
     }
 }
