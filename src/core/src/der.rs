@@ -22,9 +22,11 @@ pub(crate) fn p256_key(pem: &str) -> Option<VerifyingKey> {
         return None;
     }
     let (bits, rest) = element(0x03, all.strip_prefix(&ALGORITHM)?)?;
-    match bits {
-        // No bits are unused.
-        [0, point @ ..] if rest.is_empty() => VerifyingKey::from_sec1_bytes(point).ok(),
+    match (bits, rest) {
+        // No bits are unused. A point is compressed or not: there is a compact form, too, which other readers refuse.
+        ([0, point @ ..], []) if matches!(point, [2..=4, ..]) => {
+            VerifyingKey::from_sec1_bytes(point).ok()
+        }
         _ => None,
     }
 }
@@ -157,6 +159,20 @@ mod tests {
             assert_eq!(p256_key(pem), other(pem), "{pem}");
         }
         assert_eq!(p256_key(PEM), p256_key(SHORT));
+    }
+
+    #[test]
+    fn a_point_in_compact_form_is_refused() {
+        // The first character that the point's form is in.
+        let at = SHORT.find("IgACWR").unwrap() + 3;
+        for (form, accepted) in [('C', true), ('D', true), ('F', false), ('G', false)] {
+            let mut pem = String::from(SHORT);
+            pem.replace_range(at..=at, form.encode_utf8(&mut [0; 4]));
+            assert_eq!(p256_key(&pem).is_some(), accepted, "{form}");
+        }
+        // There is a reader that takes it.
+        let point = [&[5], &p256_key(SHORT).unwrap().to_sec1_bytes()[1..33]].concat();
+        assert!(VerifyingKey::from_sec1_bytes(&point).is_ok());
     }
 
     #[test]
