@@ -5,7 +5,7 @@ use webimport_core::error::{Coded as _, VerifyError};
 use webimport_core::json::{self, MAX_DEPTH};
 use webimport_core::metadata::{Envelope, Role, RoleKind, Root, Snapshot, Targets, Timestamp};
 
-use crate::simulator::{Client, ROLES, Simulator, assert_refused};
+use crate::simulator::{Client, Delegation, Digests, ROLES, Simulator, assert_refused};
 
 type Change = fn(&mut Value);
 
@@ -60,9 +60,6 @@ fn rejects_numbers_that_are_not_integers_of_64_bits() {
         ("1.0", false),
         ("1e0", false),
         ("1.5", false),
-        ("-1", false),
-        ("\"1\"", false),
-        ("null", false),
         ("18446744073709551616", false),
         ("01", false),
         ("NaN", false),
@@ -79,6 +76,58 @@ fn rejects_numbers_that_are_not_integers_of_64_bits() {
             result.unwrap();
         } else {
             assert_refused(result, "verify.malformed", "timestamp.json");
+        }
+    }
+}
+
+#[test]
+fn rejects_signed_values_that_are_no_version() {
+    for (value, accepted) in [
+        (json!(1), true),
+        (json!(-1), false),
+        (json!("1"), false),
+        (json!(null), false),
+    ] {
+        let mut simulator = Simulator::new();
+        simulator.resign(RoleKind::Timestamp, |signed| signed["version"] = value);
+        let result = Client::new(&simulator).refresh(&simulator);
+        if accepted {
+            result.unwrap();
+        } else {
+            assert_refused(result, "verify.malformed", "timestamp.json");
+        }
+    }
+}
+
+#[test]
+fn what_its_keys_did_not_sign_is_not_read() {
+    // A key that is none takes its time to decode.
+    let bad = json!({"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": "00"}});
+    let id = "00".repeat(32);
+    for role in ["root", "timestamp", "snapshot", "targets", "a"] {
+        for (signed, code) in [(true, "verify.malformed"), (false, "verify.threshold")] {
+            let mut simulator = Simulator::new();
+            simulator.digests = Digests::LeftOut;
+            simulator.delegate("targets", Delegation::to("a"));
+            simulator.delegate("a", Delegation::to("b"));
+            simulator.rewrite_targets();
+            let mut client = Client::warm(&simulator);
+            client.cached.timestamp = None;
+            client.cached.snapshot = None;
+            client.cached.targets.clear();
+            if role == "root" {
+                simulator.publish(RoleKind::Root);
+            }
+            if !signed {
+                simulator.set_any_signers(role, &[99]);
+            }
+            simulator.resign_any(role, |signed| match role {
+                "root" => signed["keys"][&id] = bad.clone(),
+                "timestamp" | "snapshot" => signed["meta"] = json!([]),
+                _ => signed["delegations"]["keys"][&id] = bad.clone(),
+            });
+            let result = client.find(&simulator, "mylib/2.0/x");
+            assert_refused(result, code, role);
         }
     }
 }

@@ -143,13 +143,7 @@ impl Common {
                 self.spec_version
             )));
         }
-        if !(1..=MAX_VERSION).contains(&self.version) {
-            return Err(Fault::new(format_args!(
-                "expected a version from 1 to {MAX_VERSION}, got {}",
-                self.version
-            )));
-        }
-        Ok(())
+        check_version(self.version)
     }
 
     /// A role's object: these fields, and `other` ones.
@@ -161,6 +155,15 @@ impl Common {
         object.insert("expires".into(), text(&self.expires));
         object
     }
+}
+
+fn check_version(version: u64) -> Result<(), Fault> {
+    if !(1..=MAX_VERSION).contains(&version) {
+        return Err(Fault::new(format_args!(
+            "expected a version from 1 to {MAX_VERSION}, got {version}"
+        )));
+    }
+    Ok(())
 }
 
 fn text(value: &impl ToString) -> Value {
@@ -293,7 +296,7 @@ impl Role for Root {
 /// What one metadata file says of another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetaFile {
-    /// The version that is current, at least 1.
+    /// The version that is current, from 1 to [`MAX_VERSION`].
     pub version: u64,
     /// In bytes.
     pub length: Option<u64>,
@@ -317,11 +320,7 @@ impl MetaFile {
     fn read(value: Value) -> Result<Self, Fault> {
         let mut fields = Fields::of(value)?;
         let version = fields.number("version")?;
-        if version == 0 {
-            return Err(Fault::new(format_args!(
-                "expected a version of at least 1, got 0"
-            )));
-        }
+        check_version(version)?;
         let length = match fields.optional("length") {
             Some(length) => Some(fields::number(&length)?),
             None => None,
@@ -676,14 +675,36 @@ impl<T: Role> Envelope<T> {
     }
 
     fn read(bytes: &[u8]) -> Result<Self, Fault> {
-        let (signed, signatures) = open(bytes, T::KIND)?;
-        let canonical = json::canonical(&signed);
-        let signed = T::read(signed)?;
-        signed.common().check()?;
+        Sealed::open(bytes, T::KIND)?.read()
+    }
+}
+
+/// A metadata file of which nothing is read but the signatures. Decoding its keys takes longer than the rest: that
+/// is for after the signatures have been checked, where it is known whose they have to be.
+pub(crate) struct Sealed {
+    signed: Value,
+    pub(crate) signatures: Vec<(KeyId, String)>,
+    /// What the signatures cover.
+    pub(crate) canonical: Vec<u8>,
+}
+
+impl Sealed {
+    pub(crate) fn open(bytes: &[u8], kind: RoleKind) -> Result<Self, Fault> {
+        let (signed, signatures) = open(bytes, kind)?;
         Ok(Self {
+            canonical: json::canonical(&signed),
             signed,
             signatures,
-            canonical,
+        })
+    }
+
+    pub(crate) fn read<T: Role>(self) -> Result<Envelope<T>, Fault> {
+        let signed = T::read(self.signed)?;
+        signed.common().check()?;
+        Ok(Envelope {
+            signed,
+            signatures: self.signatures,
+            canonical: self.canonical,
         })
     }
 }
@@ -753,6 +774,8 @@ mod tests {
         assert!(read(r#"{"version": 1}"#).is_ok());
         assert!(read(r#"{"version": 1, "length": 5, "hashes": {}, "x": null}"#).is_ok());
         assert!(read(r#"{"version": 0}"#).is_err());
+        assert!(read(r#"{"version": 9007199254740990}"#).is_ok());
+        assert!(read(r#"{"version": 9007199254740991}"#).is_err());
         assert!(read(r#"{"version": 1, "length": null}"#).is_err());
         assert!(read(r#"{"version": 1, "hashes": null}"#).is_err());
         assert!(read(r#"{"version": 1, "hashes": {"sha256": null}}"#).is_err());

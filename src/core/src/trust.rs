@@ -15,8 +15,8 @@ use crate::error::{Error, Fault, TrustError, VerifyError, malformed};
 use crate::keys::{ForeignScheme, KeyId, PublicKey};
 use crate::map::Map;
 use crate::metadata::{
-    Common, Envelope, MetaFile, Role, RoleKeys, RoleKind, Root, Snapshot, Targets, Timestamp,
-    versioned,
+    Common, Envelope, MetaFile, Role, RoleKeys, RoleKind, Root, Sealed, Snapshot, Targets,
+    Timestamp, versioned,
 };
 use crate::time::UnixTime;
 
@@ -166,10 +166,9 @@ impl TrustedMetadata {
     pub fn update_root(&mut self, bytes: &[u8]) -> Result<OnlineKeys, VerifyError> {
         let expected = self.root_version() + 1;
         let subject = versioned(expected, "root");
-        let envelope = Envelope::<Root>::parse(bytes, &subject)?;
-        check_root(&envelope.signed).map_err(|fault| fault.of(&subject))?;
         // TUF 5.3.4, arbitrary software: by the old keys, and by the new ones.
-        self.check_signatures(&envelope, &subject)?;
+        let (envelope, _) = self.by_root::<Root>(bytes, &subject)?;
+        check_root(&envelope.signed).map_err(|fault| fault.of(&subject))?;
         let own = root_authority(&envelope.signed, RoleKind::Root)?;
         own.check(
             &envelope.signatures,
@@ -211,11 +210,12 @@ impl TrustedMetadata {
     /// do not sign is worthless, for example after a key was revoked, and false is returned.
     pub fn remember_timestamp(&mut self, bytes: &[u8]) -> bool {
         let subject = "timestamp.json";
-        let remembered = Envelope::<Timestamp>::parse(bytes, subject).and_then(|envelope| {
-            self.check_signatures(&envelope, subject)?;
-            snapshot_meta(&envelope.signed)?;
-            Ok(envelope.signed)
-        });
+        let remembered = self
+            .by_root::<Timestamp>(bytes, subject)
+            .and_then(|(envelope, _)| {
+                snapshot_meta(&envelope.signed)?;
+                Ok(envelope.signed)
+            });
         match remembered {
             Ok(timestamp) => {
                 self.timestamp = Some(timestamp);
@@ -232,8 +232,7 @@ impl TrustedMetadata {
     /// [`VerifyError::Malformed`].
     pub fn update_timestamp(&mut self, bytes: &[u8]) -> Result<Update, VerifyError> {
         let subject = "timestamp.json";
-        let envelope = Envelope::<Timestamp>::parse(bytes, subject)?;
-        self.check_signatures(&envelope, subject)?;
+        let (envelope, _) = self.by_root::<Timestamp>(bytes, subject)?;
         let new = envelope.signed;
         let new_snapshot = snapshot_meta(&new)?.version;
         if let Some(old) = &self.timestamp {
@@ -280,12 +279,8 @@ impl TrustedMetadata {
     /// (TUF 5.5.5). Worthless and dropped unless the current root's keys sign it.
     pub fn remember_snapshot(&mut self, bytes: &[u8]) {
         let subject = "snapshot.json";
-        let remembered = Envelope::<Snapshot>::parse(bytes, subject).and_then(|envelope| {
-            self.check_signatures(&envelope, subject)?;
-            Ok(envelope.signed)
-        });
-        if let Ok(snapshot) = remembered {
-            self.snapshot = Some(snapshot);
+        if let Ok((envelope, _)) = self.by_root::<Snapshot>(bytes, subject) {
+            self.snapshot = Some(envelope.signed);
         }
     }
 
@@ -447,13 +442,7 @@ impl TrustedMetadata {
         subject: &str,
     ) -> Result<Signed<T>, VerifyError> {
         check_meta(meta, bytes, subject)?;
-        let envelope = Envelope::<T>::parse(bytes, subject)?;
-        let signers = authority.check(
-            &envelope.signatures,
-            &envelope.canonical,
-            self.policy.foreign,
-            subject,
-        )?;
+        let (envelope, signers) = self.signed_by::<T>(authority, bytes, subject)?;
         check_version(subject, meta.version, envelope.signed.common().version)?;
         Ok(Signed {
             role: envelope.signed,
@@ -461,19 +450,27 @@ impl TrustedMetadata {
         })
     }
 
-    /// By the keys that the trusted root names for the role.
-    fn check_signatures<T: Role>(
+    /// A file that the keys which the trusted root names for the role have signed, and which of them.
+    fn by_root<T: Role>(
         &self,
-        envelope: &Envelope<T>,
+        bytes: &[u8],
         subject: &str,
-    ) -> Result<Vec<KeyId>, VerifyError> {
-        let authority = root_authority(&self.root, T::KIND)?;
-        authority.check(
-            &envelope.signatures,
-            &envelope.canonical,
-            self.policy.foreign,
-            subject,
-        )
+    ) -> Result<(Envelope<T>, Vec<KeyId>), VerifyError> {
+        self.signed_by(root_authority(&self.root, T::KIND)?, bytes, subject)
+    }
+
+    /// The same for any authority. What nobody has signed is not looked into.
+    fn signed_by<T: Role>(
+        &self,
+        authority: Authority<'_>,
+        bytes: &[u8],
+        subject: &str,
+    ) -> Result<(Envelope<T>, Vec<KeyId>), VerifyError> {
+        let sealed = Sealed::open(bytes, T::KIND).map_err(|fault| fault.of(subject))?;
+        let foreign = self.policy.foreign;
+        let signers = authority.check(&sealed.signatures, &sealed.canonical, foreign, subject)?;
+        let envelope = sealed.read().map_err(|fault| fault.of(subject))?;
+        Ok((envelope, signers))
     }
 
     fn check_expiry(&self, role: &Common, subject: &str) -> Result<(), VerifyError> {

@@ -43,6 +43,38 @@ fn a_fast_forward_beyond_the_last_version_is_refused() {
 }
 
 #[test]
+fn a_fast_forward_of_what_is_named_beyond_the_last_version_is_refused() {
+    // It would be remembered before the file of that version, which nobody can make, is asked for.
+    for (role, named) in [("timestamp", "snapshot.json"), ("snapshot", "targets.json")] {
+        for (version, code) in [
+            (MAX_VERSION, "fetch.not_found"),
+            (MAX_VERSION + 1, "verify.malformed"),
+            (u64::MAX, "verify.malformed"),
+        ] {
+            let mut simulator = Simulator::new();
+            let mut client = Client::warm(&simulator);
+            simulator.common_of("timestamp").version = 2;
+            simulator.common_of("snapshot").version = 2;
+            simulator.rewrite_any("snapshot");
+            simulator.resign_any(role, |signed| {
+                signed["meta"][named]["version"] = version.into();
+            });
+            assert_refused(client.refresh(&simulator), code, "");
+            let mut honest = Simulator::new();
+            honest.common_of("timestamp").version = 3;
+            honest.common_of("snapshot").version = 3;
+            honest.rewrite_any("snapshot");
+            let next = client.refresh(&honest).map(drop);
+            if code == "verify.malformed" {
+                next.unwrap();
+            } else {
+                assert_refused(next, "verify.rollback", named);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_pinned_root_of_the_last_version_is_walked_from_without_overflow() {
     let mut simulator = Simulator::new();
     simulator.root.common.version = MAX_VERSION;
