@@ -530,9 +530,8 @@ async fn open() -> Result<Database, idb::Error> {
     Ok(database)
 }
 
-/// What is kept of what is stored now and what is to be stored. Who has seen what is stored may replace it; of two
-/// that do not know of each other, the longer chain of roots stays with its files, as a new root can take
-/// versions back, and below the same root the higher version of each file.
+/// What is kept of what is stored now and what is to be stored. Who has seen what is stored may replace it; two
+/// that do not know of each other are merged.
 fn further(
     current: Option<&CachedMetadata>,
     new: &CachedMetadata,

@@ -468,7 +468,76 @@ fn of_two_records_each_file_goes_on_to_the_higher_version() {
 }
 
 #[test]
-fn of_two_records_the_one_with_more_roots_stays_as_it_is() {
+fn of_two_records_each_file_goes_on_below_a_root_that_only_one_has_seen() {
+    // One load has seen timestamp 9 and no new root, the other one new roots and timestamp 5.
+    let mut simulator = Simulator::new();
+    let seen = Client::warm(&simulator);
+    simulator.timestamp.common.version = 9;
+    simulator.rewrite(RoleKind::Timestamp);
+    let nine = simulator.clone();
+    simulator.timestamp.common.version = 5;
+    for keys in [&[2, 42], &[42, 2]] {
+        simulator.set_keys(RoleKind::Timestamp, keys, 1);
+        simulator.publish(RoleKind::Root);
+    }
+    simulator.rewrite(RoleKind::Timestamp);
+    let (mut with_nine, mut with_roots) = (seen.clone(), seen.clone());
+    with_nine.refresh(&nine).unwrap();
+    with_roots.refresh(&simulator).unwrap();
+    for (one, other) in [(&with_nine, &with_roots), (&with_roots, &with_nine)] {
+        let mut client = seen.clone();
+        client.cached = CachedMetadata::further(&one.cached, &other.cached);
+        assert_eq!(client.cached.roots, with_roots.cached.roots);
+        client.offline(Expiry::Refuse).unwrap();
+        for (version, accepted) in [(8, false), (9, true), (10, true)] {
+            simulator.timestamp.common.version = version;
+            simulator.rewrite(RoleKind::Timestamp);
+            let result = client.refresh(&simulator);
+            if accepted {
+                result.unwrap();
+            } else {
+                assert_refused(result, "verify.rollback", "timestamp.json");
+            }
+        }
+    }
+}
+
+#[test]
+fn of_two_records_below_unlike_roots_one_counts_where_a_root_between_takes_something_back() {
+    // Whose roots do not say that the files of before still count.
+    for (kind, keys) in [
+        // A key is replaced, and comes back.
+        (RoleKind::Timestamp, &[(&[42][..], 1), (&[2], 1)][..]),
+        (RoleKind::Snapshot, &[(&[43], 1), (&[3], 1)]),
+        // One signature does not do any more.
+        (RoleKind::Timestamp, &[(&[2, 42], 2)]),
+        (RoleKind::Snapshot, &[(&[3, 43], 2)]),
+    ] {
+        let mut simulator = Simulator::new();
+        simulator.timestamp.common.version = 9;
+        simulator.rewrite(RoleKind::Timestamp);
+        let behind = Client::warm(&simulator).cached;
+        simulator.timestamp.common.version = 5;
+        for (keys, threshold) in keys {
+            simulator.set_keys(kind, keys, *threshold);
+            simulator.publish(RoleKind::Root);
+        }
+        simulator.rewrite(RoleKind::Snapshot);
+        let ahead = Client::warm(&simulator).cached;
+        for (one, other) in [(&ahead, &behind), (&behind, &ahead)] {
+            assert_eq!(CachedMetadata::further(one, other), ahead, "{keys:?}");
+        }
+        // Nor does a root that cannot be read say it.
+        let mut damaged = ahead.clone();
+        damaged.roots[1].pop();
+        assert_eq!(CachedMetadata::further(&damaged, &behind), damaged);
+        let none = CachedMetadata::default();
+        assert_eq!(CachedMetadata::further(&none, &ahead), ahead);
+    }
+}
+
+#[test]
+fn of_two_records_the_one_with_more_roots_stays_where_a_key_was_taken_away() {
     let mut simulator = Simulator::new();
     simulator.snapshot.common.version = 1_000;
     simulator.rewrite(RoleKind::Snapshot);

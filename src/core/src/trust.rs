@@ -554,6 +554,23 @@ fn online_keys(before: &Root, now: &Root) -> OnlineKeys {
     OnlineKeys::Kept
 }
 
+/// Whether what was signed as timestamp or snapshot below the root `before` counts below the one that follows it.
+/// Both are files as they were received, of which nothing is believed.
+pub(crate) fn keeps_online_files(before: &[u8], next: &[u8]) -> bool {
+    let root = |bytes| Envelope::<Root>::parse(bytes, "root.json").map(|it| it.signed);
+    let (Ok(before), Ok(next)) = (root(before), root(next)) else {
+        return false;
+    };
+    let threshold = |root: &Root, kind: RoleKind| {
+        let role = root.roles.get(kind.as_str());
+        role.map(|role| role.threshold)
+    };
+    let is_raised = |kind| threshold(&next, kind) > threshold(&before, kind);
+    online_keys(&before, &next) == OnlineKeys::Kept
+        && !is_raised(RoleKind::Timestamp)
+        && !is_raised(RoleKind::Snapshot)
+}
+
 fn keys_of(root: &Root, kind: RoleKind) -> &[KeyId] {
     let role = root.roles.get(kind.as_str());
     role.map_or(&[], |role| &role.keyids)

@@ -9,7 +9,6 @@
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cmp::Ordering;
 use core::fmt;
 use core::mem;
 
@@ -22,7 +21,9 @@ use crate::map::Map;
 use crate::metadata::{MetaFile, RoleKind, versioned};
 use crate::repository::Repository;
 use crate::time::UnixTime;
-use crate::trust::{Expiry, Network, OnlineKeys, Policy, TrustedMetadata, Update};
+use crate::trust::{
+    Expiry, Network, OnlineKeys, Policy, TrustedMetadata, Update, keeps_online_files,
+};
 
 /// How far the clock may go on before that alone is worth storing, in seconds.
 const CLOCK_STEP: i64 = 3_600;
@@ -46,15 +47,23 @@ pub struct CachedMetadata {
 }
 
 impl CachedMetadata {
-    /// Of two records whose writers do not know of each other: the one with more roots, as a new root can take
-    /// versions back; below the same root the higher version of each file, as each says itself. Nothing is
-    /// trusted for it.
+    /// Of two records whose writers do not know of each other: the longer chain of roots, and of each file the
+    /// higher version, as each says itself. Where a root that only one of them has takes versions back (TUF
+    /// 5.3.11), that one alone. Nothing is trusted for it.
     #[must_use]
     pub fn further(one: &Self, other: &Self) -> Self {
-        match one.roots.len().cmp(&other.roots.len()) {
-            Ordering::Greater => return one.clone(),
-            Ordering::Less => return other.clone(),
-            Ordering::Equal => {}
+        let (one, other) = if one.roots.len() > other.roots.len() {
+            (other, one)
+        } else {
+            (one, other)
+        };
+        let known = one.roots.len();
+        let new = other.roots.get(known.saturating_sub(1)..);
+        let mut steps = new.unwrap_or_default().windows(2);
+        if known < other.roots.len()
+            && (known == 0 || !steps.all(|pair| keeps_online_files(&pair[0], &pair[1])))
+        {
+            return other.clone();
         }
         let mut next = other.clone();
         next.timestamp = higher(one.timestamp.as_ref(), other.timestamp.as_ref());
