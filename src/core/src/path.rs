@@ -135,9 +135,11 @@ fn fold(text: &str) -> String {
     if text.is_ascii() {
         text.to_ascii_lowercase()
     } else {
-        // Upper case first joins what has one capital and two small letters (`ß` and `ss`, final sigma).
+        // Upper case joins what has one capital and two small letters (`ß` and `ss`, final sigma), and lower case
+        // before that a capital that is nobody's upper case (`ẞ`).
         text.nfkc()
             .collect::<String>()
+            .to_lowercase()
             .to_uppercase()
             .to_lowercase()
             .nfkc()
@@ -200,6 +202,7 @@ mod tests {
             ["\u{212b}.py", "å.py"],
             ["ﬁ.py", "fi.py"],
             ["straße.py", "STRASSE.py"],
+            ["straße.py", "STRA\u{1e9e}E.py"],
             ["a.py", "a.py"],
             ["a", "a/b"],
             ["a/b", "a"],
@@ -210,6 +213,27 @@ mod tests {
             );
         }
         assert!(check("e\u{301}.py").is_err(), "not NFC");
+    }
+
+    #[test]
+    fn a_letter_is_one_with_its_capital_and_its_small_letters() {
+        let mut letters = 0;
+        for letter in '\u{80}'..'\u{20000}' {
+            for other in [
+                letter.to_lowercase().collect::<String>(),
+                letter.to_uppercase().collect(),
+            ] {
+                if !other.starts_with(letter) {
+                    letters += 1;
+                    assert_eq!(
+                        fold(&other),
+                        fold(letter.encode_utf8(&mut [0; 4])),
+                        "{letter}"
+                    );
+                }
+            }
+        }
+        assert!(letters > 2_000, "{letters}");
     }
 
     #[test]
