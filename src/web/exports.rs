@@ -260,7 +260,7 @@ impl Client {
             .collect();
         let loaded = loaded
             .ok_or_else(|| bug(&serde::de::Error::custom("a loaded release is malformed")))?;
-        Ok(config::freeze(&loaded, &self.merged()))
+        config::freeze(&loaded, &self.merged()).map_err(|error| failure(&error))
     }
 
     /// What the cache holds: JSON text `{storage, objects, bytes, repositories}`.

@@ -343,7 +343,7 @@ fn frozen_text_pins_exactly_what_is_loaded() {
         },
         "releases": {"unused": {"version": "1.0"}},
     }));
-    let frozen = from_toml(&freeze(&all, &mirrors));
+    let frozen = from_toml(&freeze(&all, &mirrors).unwrap());
     assert_eq!(frozen.frozen, Some(true));
     assert_eq!(frozen.releases.len(), 3);
     assert_eq!(frozen.repositories.len(), 2, "nothing that is not loaded");
@@ -395,15 +395,15 @@ fn frozen_text_does_not_depend_on_the_order_of_loading() {
         loaded("beta", "1.0", "https://other.example.org"),
     );
     let none = Config::default();
-    let text = freeze(&[a.clone(), b.clone()], &none);
-    assert_eq!(freeze(&[b, a], &none), text);
+    let text = freeze(&[a.clone(), b.clone()], &none).unwrap();
+    assert_eq!(freeze(&[b, a], &none).unwrap(), text);
     let first = |text: &str| text.lines().next().map(str::to_owned);
     assert_eq!(first(&text).as_deref(), Some("frozen = true"));
 }
 
 #[test]
 fn frozen_text_of_nothing_lets_nothing_load() {
-    let config = from_toml(&freeze(&[], &Config::default()));
+    let config = from_toml(&freeze(&[], &Config::default()).unwrap());
     assert_eq!(config.frozen, Some(true));
     assert!(config.releases.is_empty() && config.repositories.is_empty());
 }
@@ -411,7 +411,43 @@ fn frozen_text_of_nothing_lets_nothing_load() {
 #[test]
 fn frozen_text_is_toml_even_if_one_release_was_loaded_twice() {
     let once = loaded("alpha", "1.0", "https://code.example.org/repo");
-    let text = freeze(&[once.clone(), once.clone()], &Config::default());
-    assert_eq!(text, freeze(&[once], &Config::default()));
+    let text = freeze(&[once.clone(), once.clone()], &Config::default()).unwrap();
+    assert_eq!(text, freeze(&[once], &Config::default()).unwrap());
     from_toml(&text);
+}
+
+#[test]
+fn what_no_config_can_pin_together_is_not_frozen() {
+    let here = "https://code.example.org/repo";
+    let alpha = loaded("alpha", "1.0", here);
+    let newer = loaded("alpha", "2.0", here);
+    let elsewhere = loaded("alpha", "1.0", "https://other.example.org");
+    let mut of_other_root = loaded("beta", "1.0", here);
+    of_other_root.root = digest("another root");
+    for (other, message) in [
+        (
+            &newer,
+            "a config has one `releases.alpha`, `alpha` 1.0 of https://code.example.org/repo and \
+             `alpha` 2.0 of https://code.example.org/repo need two",
+        ),
+        (
+            &elsewhere,
+            "a config has one `releases.alpha`, `alpha` 1.0 of https://code.example.org/repo and \
+             `alpha` 1.0 of https://other.example.org need two",
+        ),
+        (
+            &of_other_root,
+            "a config has one `repositories.\"https://code.example.org/repo\".root`, `beta` 1.0 of \
+             https://code.example.org/repo and `alpha` 1.0 of https://code.example.org/repo need two",
+        ),
+    ] {
+        // What is loaded twice, beside it, is no conflict.
+        let all = [alpha.clone(), other.clone(), alpha.clone(), other.clone()];
+        let error = freeze(&all, &Config::default()).unwrap_err();
+        assert_eq!(error.code(), "config.conflict");
+        assert_eq!(error.to_string(), message);
+        assert!(error.hint().contains("unload one"), "{}", error.hint());
+        freeze(&all[..1], &Config::default()).unwrap();
+        freeze(&all[1..2], &Config::default()).unwrap();
+    }
 }

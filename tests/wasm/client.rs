@@ -104,6 +104,23 @@ async fn what_is_not_json_is_refused() {
 }
 
 #[wasm_bindgen_test]
+fn what_no_config_can_pin_together_is_not_frozen() {
+    let client = Client::new();
+    let digest = "ab".repeat(32);
+    let entry = |name: &str| {
+        format!(
+            r#"{{"name": "{name}", "version": "1.0", "sha256": "{digest}", "root": "sha256:{digest}", "repository": "https://{name}.example.org"}}"#
+        )
+    };
+    let one = entry("one");
+    let other = entry("two").replacen(r#""two""#, r#""one""#, 1);
+    client.freeze(&format!("[{one}, {one}]")).unwrap();
+    let error = client.freeze(&format!("[{one}, {other}]"));
+    let error = error.expect_err("a refusal");
+    assert_eq!(text(&error, "code"), "config.conflict");
+}
+
+#[wasm_bindgen_test]
 async fn a_refused_layer_leaves_the_one_before() {
     let client = Client::new();
     client.configure("page", r#"{"frozen": true}"#).unwrap();

@@ -90,7 +90,12 @@ export function configure(config: Config): void {
   last().configure(config);
 }
 
-/** Config text (TOML) that pins exactly what is loaded now. */
+/**
+ * Config text (TOML) that pins exactly what is loaded now.
+ *
+ * @throws {WebImportError} `config.conflict` where two releases of one name are loaded, or one repository was
+ * trusted by two root pins.
+ */
 export function freeze(): string {
   return last().freeze();
 }

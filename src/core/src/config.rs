@@ -172,14 +172,30 @@ pub struct Loaded {
 }
 
 /// The TOML text that pins exactly what is loaded, and nothing else may load under it.
-pub fn freeze(loaded: &[Loaded], mirrors: &Config) -> String {
+///
+/// # Errors
+/// [`ConfigError::Conflict`] where two releases have one name, or were verified under two pins of one repository.
+pub fn freeze(loaded: &[Loaded], mirrors: &Config) -> Result<String, ConfigError> {
     let mut text = String::from("frozen = true\n");
-    let mut repositories: Vec<_> = loaded.iter().map(|it| (&it.repository, it.root)).collect();
-    repositories.sort_unstable();
-    repositories.dedup();
+    let mut repositories: Vec<_> = loaded.iter().collect();
+    repositories.sort_by_key(|it| (&it.repository, it.root));
+    repositories.dedup_by_key(|it| (&it.repository, it.root));
+    for pair in repositories.windows(2) {
+        if let [one, other] = pair
+            && one.repository == other.repository
+        {
+            let key = format!("repositories.\"{}\".root", one.repository);
+            return Err(conflict(key, one, other));
+        }
+    }
     // Neither URLs nor names nor versions can hold a quote, a backslash or a control character. Writing to a
     // `String` cannot fail.
-    for (url, root) in repositories {
+    for Loaded {
+        repository: url,
+        root,
+        ..
+    } in repositories
+    {
         let _ = write!(
             text,
             "\n[repositories.\"{url}\"]\nroot = \"sha256:{root}\"\n"
@@ -200,6 +216,13 @@ pub fn freeze(loaded: &[Loaded], mirrors: &Config) -> String {
     let mut releases: Vec<_> = loaded.iter().collect();
     releases.sort_by_key(|it| &it.name);
     releases.dedup();
+    for pair in releases.windows(2) {
+        if let [one, other] = pair
+            && one.name == other.name
+        {
+            return Err(conflict(format!("releases.{}", one.name), one, other));
+        }
+    }
     for Loaded {
         name,
         version,
@@ -213,7 +236,16 @@ pub fn freeze(loaded: &[Loaded], mirrors: &Config) -> String {
             "\n[releases.\"{name}\"]\nrepository = \"{repository}\"\nversion = \"{version}\"\nsha256 = \"{sha256}\"\n"
         );
     }
-    text
+    Ok(text)
+}
+
+fn conflict(key: String, one: &Loaded, other: &Loaded) -> ConfigError {
+    let words = |it: &Loaded| format!("`{}` {} of {}", it.name, it.version, it.repository);
+    ConfigError::Conflict {
+        key,
+        one: words(one),
+        other: words(other),
+    }
 }
 
 /// Parses a root pin, `sha256:` and 64 hex digits.

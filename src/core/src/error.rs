@@ -41,6 +41,16 @@ pub enum ConfigError {
         /// As in [`ConfigError::Invalid`].
         layer: String,
     },
+    /// Two loaded releases that no config can pin together.
+    #[error("a config has one `{key}`, {one} and {other} need two")]
+    Conflict {
+        /// Where, in TOML notation.
+        key: String,
+        /// A loaded release, in words.
+        one: String,
+        /// Another one.
+        other: String,
+    },
     /// Not a release or repository URL.
     #[error("`{url}` is not a release URL: {reason}")]
     Url {
@@ -62,6 +72,7 @@ impl Coded for ConfigError {
         match self {
             Self::Invalid { .. } => "config.invalid",
             Self::UnknownKey { .. } => "config.unknown_key",
+            Self::Conflict { .. } => "config.conflict",
             Self::Url { .. } => "url.invalid",
             Self::Insecure { .. } => "url.insecure",
         }
@@ -73,6 +84,10 @@ impl Coded for ConfigError {
             Self::UnknownKey { .. } => {
                 "known keys: frozen; repositories.<url>.root, .mirrors; releases.<name>.repository, \
                  .version, .channel, .sha256"
+                    .into()
+            }
+            Self::Conflict { .. } => {
+                "unload one of the two (`unload()` of what `loadRelease` returned for it), then freeze again"
                     .into()
             }
             Self::Url { .. } => {

@@ -92,7 +92,8 @@ async def load_release(
 def freeze() -> str:
     """Config text (TOML) that pins exactly what is loaded now.
 
-    Raises `HostError` when webimport has not started, so that nothing can be loaded.
+    Raises `ConfigError` where two releases of one name are loaded, or one repository was trusted by two root pins;
+    `HostError` when webimport has not started, so that nothing can be loaded.
     """
     host = _compat.running_host()
     if host is None:
