@@ -499,6 +499,17 @@ fn a_release_without_source_has_none_and_has_bytecode() {
     // What is mounted collides, or would run at start-up.
     let folder = draft().file("lib/a.pyc/x.txt");
     assert_eq!(refused(folder, |_| ()).unwrap_err().0, "verify.path");
+    // Bytecode in a folder below would be mounted where that of the folder's own module is.
+    let below = |mut draft: Draft| {
+        let path = "lib/__pycache__/sub/b.cpython-314.pyc";
+        draft.files.insert(path.into(), Some(tag(MAIN)));
+        draft
+    };
+    for draft in [draft(), draft().module("lib/sub/b.py", &[])] {
+        refused(draft.clone(), |_| ()).unwrap();
+        let error = refused(below(draft), |_| ()).unwrap_err();
+        assert!(error.1.contains("tag of its object"), "{}", error.1);
+    }
     let start = draft().module("sitecustomize.py", &[]);
     assert_eq!(refused(start, |_| ()).unwrap_err().0, "verify.unsafe_file");
     refused(draft().module("lib/sitecustomize.py", &[]), |_| ()).unwrap();

@@ -104,7 +104,7 @@ fn rejects_another_name_or_version_than_asked_for() {
 
 #[test]
 fn rejects_fields_of_another_form() {
-    let changes: [(&str, Change); 28] = [
+    let changes: [(&str, Change); 30] = [
         ("format", |it| it["format"] = json!("webimport-release/2")),
         ("format", |it| it["format"] = json!(1)),
         ("format", |it| {
@@ -128,6 +128,8 @@ fn rejects_fields_of_another_form() {
         ("invalid type", |it| it["modules"] = json!("mylib")),
         ("invalid type", |it| it["requires"] = json!([1])),
         ("invalid type", |it| it["requires_python"] = json!(3)),
+        ("invalid type", |it| it["requires_python"] = json!(null)),
+        ("invalid type", |it| it["objects"][0]["tag"] = json!(null)),
         ("missing field", |it| {
             it["distributions"] = json!([{"name": "x"}]);
         }),
@@ -425,6 +427,10 @@ fn tagged_objects_hold_bytecode_of_their_tag_and_nothing_else() {
         (
             "another folder",
             rename(pyc, "mylib/cache/core.cpython-314.pyc"),
+        ),
+        (
+            "a folder below",
+            rename(pyc, "mylib/__pycache__/sub/core.cpython-314.pyc"),
         ),
         (
             "no such source",

@@ -69,7 +69,7 @@ fn both_accept_what_a_later_format_may_add() {
 #[test]
 fn both_reject_what_the_format_does() {
     type Change = fn(&mut Value);
-    let changes: [Change; 29] = [
+    let changes: [Change; 31] = [
         |it| *it = json!([]),
         |it| it["format"] = json!("webimport-release/2"),
         |it| drop(it.as_object_mut().unwrap().remove("format")),
@@ -84,6 +84,8 @@ fn both_reject_what_the_format_does() {
         |it| it["modules"] = json!(["mylib", "mylib", "shared", "single"]),
         |it| it["requires"] = json!("numpy"),
         |it| it["requires_python"] = json!(3),
+        |it| it["requires_python"] = json!(null),
+        |it| it["objects"][0]["tag"] = json!(null),
         |it| it["distributions"] = json!([{"name": "mylib"}]),
         |it| it["distributions"] = json!([["mylib", "1.0"]]),
         |it| it["objects"][0]["sha256"] = json!("AB".repeat(32)),

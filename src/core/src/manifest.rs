@@ -183,11 +183,11 @@ pub struct EncodingSyntax;
 impl ObjectEntry {
     fn read(mut fields: Fields) -> Result<Self, Fault> {
         let tag = match fields.optional("tag") {
-            Some(Value::Null) | None => None,
             Some(tag) => {
                 let tag = fields::text(tag)?;
                 Some(fields::parsed(&tag)?)
             }
+            None => None,
         };
         Ok(Self {
             sha256: fields.parsed("sha256")?,
@@ -291,8 +291,8 @@ impl Manifest {
             },
             requires: texts_or_none(&mut fields, "requires")?,
             requires_python: match fields.optional("requires_python") {
-                Some(Value::Null) | None => None,
                 Some(required) => Some(fields::text(required)?),
+                None => None,
             },
             partial: truth_or(&mut fields, "partial", false)?,
             entry: texts_or_none(&mut fields, "entry")?,
@@ -746,7 +746,8 @@ pub(crate) fn cached(path: &str) -> Option<(&str, &str, &str)> {
         _ => return None,
     };
     let (stem, tag) = file.strip_suffix(".pyc")?.rsplit_once('.')?;
-    Some((folder, stem, tag))
+    // Python looks into no folder below.
+    (!file.contains('/')).then_some((folder, stem, tag))
 }
 
 /// The top-level import names that a set of files implies.
@@ -809,10 +810,12 @@ pub(crate) fn module_stem(file: &str) -> Option<&str> {
     (is_module && is_identifier(stem)).then_some(stem)
 }
 
-/// What Python takes for an identifier, near enough: a letter or `_`, then letters, digits and `_`.
+/// All that Python takes for an identifier, and more: which characters beyond ASCII are letters depends on the
+/// interpreter's version of Unicode, and a name that is claimed in vain hides nothing.
 pub(crate) fn is_identifier(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_alphanumeric() || c == '_')
+    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii();
+    let mut bytes = text.bytes();
+    !bytes.next().is_none_or(|first| first.is_ascii_digit()) && text.bytes().all(belongs)
 }
 
 #[cfg(test)]
@@ -841,6 +844,35 @@ mod tests {
     }
 
     #[test]
+    fn every_name_that_python_could_import_is_claimed() {
+        // Letters with marks of their own, digits of other scripts, and what is a letter in later versions alone.
+        let paths = [
+            "हिन्दी.py",
+            "données/__init__.py",
+            "a\u{660}.py",
+            "x\u{b7}y.py",
+            "\u{2118}.py",
+            "\u{2b740}.so",
+        ];
+        let mut names = names(&paths).modules;
+        names.sort_by_key(|name| paths.iter().position(|path| path.starts_with(name)));
+        assert_eq!(
+            names,
+            [
+                "हिन्दी",
+                "données",
+                "a\u{660}",
+                "x\u{b7}y",
+                "\u{2118}",
+                "\u{2b740}"
+            ]
+        );
+        for other in ["", "1", "1a", "a-b", "a b", "a.b", "a$", "-é"] {
+            assert!(!is_identifier(other), "{other}");
+        }
+    }
+
+    #[test]
     fn bytecode_names_its_source() {
         assert_eq!(
             cached("a/__pycache__/b.cpython-314.pyc"),
@@ -851,6 +883,7 @@ mod tests {
             Some(("", "b", "cpython-314"))
         );
         assert_eq!(cached("a/b.pyc"), None);
+        assert_eq!(cached("a/__pycache__/b/c.cpython-314.pyc"), None);
         assert_eq!(cached("a/x__pycache__/b.cpython-314.pyc"), None);
     }
 }
