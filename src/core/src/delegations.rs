@@ -389,17 +389,16 @@ fn part_matches(pattern: &str, text: &str, effort: &mut Effort) -> Result<bool, 
                 continue;
             }
             Some('?') => true,
-            Some('[') => match split_set(rest.as_str()) {
-                Some((set, behind)) => {
+            Some('[') => {
+                if let Some((set, behind)) = split_set(rest.as_str()) {
                     effort.spend(set.len())?;
                     rest = behind.chars();
                     in_set(set, character)
-                }
-                None => {
+                } else {
                     effort.spend(rest.as_str().len())?;
                     character == '['
                 }
-            },
+            }
             Some(literal) => literal == character,
             None => false,
         };
