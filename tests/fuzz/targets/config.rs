@@ -41,7 +41,7 @@ fn reads_back(config: &Config) {
             });
         }
     }
-    let text = freeze(&loaded, config);
+    let text = freeze(&loaded, config).expect("a config names a release once, and a repository");
     let table: toml::Table = text.parse().expect("what is frozen is TOML");
     let json = serde_json::to_string(&table).expect("TOML without dates is JSON");
     let frozen = Config::parse(&json, Layer::Notebook).expect("what is frozen is a config");
