@@ -6,12 +6,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use webimport_core::error::{Error as CoreError, VerifyError};
+use webimport_core::error::VerifyError;
 use webimport_core::limits::Limits;
 use webimport_core::metadata::{Envelope, RoleKind, Root};
 use webimport_core::sign::Signing;
-use webimport_core::time::UnixTime;
-use webimport_core::workflow::{CachedMetadata, Refresh, RootTrust};
+use webimport_core::trust::check_root;
 
 use crate::keyring::{Keyring, Needed};
 use crate::observe::Observer;
@@ -170,7 +169,8 @@ fn read(path: &Path, state: &State) -> Result<(Root, Signing), RepositoryError> 
         VerifyError::Malformed { reason, .. } => refuse(reason),
         error => refuse(error.to_string()),
     };
-    let parsed = Envelope::<Root>::parse(&bytes, &path.display().to_string());
+    let subject = path.display().to_string();
+    let parsed = Envelope::<Root>::parse(&bytes, &subject);
     let root = parsed.map_err(malformed)?.signed;
     let expected = state.root.common.version + 1;
     if root.common.version != expected {
@@ -181,25 +181,9 @@ fn read(path: &Path, state: &State) -> Result<(Root, Signing), RepositoryError> 
     }
     check_thresholds(&root)?;
     check_lifetimes(&root).map_err(refuse)?;
-    let signing = Signing::open(&bytes)?;
-    match as_readers_do(bytes, state) {
-        // They look at signatures when all else is right, and these are still to come.
-        Ok(()) | Err(CoreError::Verify(VerifyError::Threshold { .. })) => Ok((root, signing)),
-        Err(CoreError::Verify(error)) => Err(malformed(error)),
-        Err(error) => Err(refuse(error.to_string())),
-    }
-}
-
-/// Takes the file as the next root (TUF 5.3.3 to 5.3.8): that each key id is the digest of its key, that all roles
-/// are there, that snapshots are consistent.
-fn as_readers_do(bytes: Vec<u8>, state: &State) -> Result<(), CoreError> {
-    let known = CachedMetadata {
-        roots: state.kept.roots.clone(),
-        ..CachedMetadata::default()
-    };
-    let pin = RootTrust::Pin(state.memory.pin());
-    let limits = Limits::default();
-    Refresh::new(pin, "the repository", known, UnixTime(0), limits).supply(Some(bytes))
+    // Readers would refuse it, with all signatures that are still to come.
+    check_root(&root, &subject).map_err(malformed)?;
+    Ok((root, Signing::open(&bytes)?))
 }
 
 fn check_lifetimes(root: &Root) -> Result<(), String> {

@@ -132,7 +132,7 @@ impl TrustedMetadata {
         }
         let subject = "1.root.json";
         let envelope = Envelope::<Root>::parse(bytes, subject)?;
-        check_root(&envelope.signed).map_err(|fault| fault.of(subject))?;
+        check_root(&envelope.signed, subject)?;
         root_authority(&envelope.signed, RoleKind::Root)?.check(
             &envelope.signatures,
             &envelope.canonical,
@@ -168,7 +168,7 @@ impl TrustedMetadata {
         let subject = versioned(expected, "root");
         // TUF 5.3.4, arbitrary software: by the old keys, and by the new ones.
         let (envelope, _) = self.by_root::<Root>(bytes, &subject)?;
-        check_root(&envelope.signed).map_err(|fault| fault.of(&subject))?;
+        check_root(&envelope.signed, &subject)?;
         let own = root_authority(&envelope.signed, RoleKind::Root)?;
         own.check(
             &envelope.signatures,
@@ -576,8 +576,16 @@ fn keys_of(root: &Root, kind: RoleKind) -> &[KeyId] {
     role.map_or(&[], |role| &role.keyids)
 }
 
-/// What a root must be before its keys are used.
-fn check_root(root: &Root) -> Result<(), Fault> {
+/// What a root must be before its keys are used, whoever signed it: that each key id is the digest of its key, that
+/// all roles are there, that snapshots are consistent.
+///
+/// # Errors
+/// [`VerifyError::Malformed`].
+pub fn check_root(root: &Root, subject: &str) -> Result<(), VerifyError> {
+    root_fault(root).map_err(|fault| fault.of(subject))
+}
+
+fn root_fault(root: &Root) -> Result<(), Fault> {
     if !root.consistent_snapshot {
         return Err(Fault::new(format_args!(
             "expected consistent_snapshot true, got false"
