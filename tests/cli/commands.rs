@@ -418,6 +418,15 @@ fn release_is_refused() {
         files: [("a-b/x.txt".into(), vec![])].into(),
         ..greet("2.0")
     });
+    let needy = (0..=1_000).fold(WheelBuilder::new("needy", "1.0"), |wheel, number| {
+        wheel.metadata(&format!("Requires-Dist: needed{number}"))
+    });
+    let needy = session.wheel(&needy);
+    let long = format!(
+        "Requires-Dist: needed @ https://x.example/{}",
+        "x".repeat(512)
+    );
+    let long = session.wheel(&WheelBuilder::new("long", "1.0").metadata(&long));
     fs::write(session.path().join("broken-1.0-py3-none-any.whl"), "PK").unwrap();
     fs::create_dir(session.path().join("folder")).unwrap();
     fs::create_dir(session.path().join("project")).unwrap();
@@ -442,6 +451,8 @@ fn release_is_refused() {
         .run(&format!("release {start} {to}"))
         .run(&format!("release {changed} {to}"))
         .run(&format!("release {empty} {to}"))
+        .run(&format!("release {needy} {to}"))
+        .run(&format!("release {long} {to}"))
         .run(&format!("release {wheel} {to} --no-source"))
         .run(&format!(
             "release {wheel} {to} --entry greet --entry greet.gone"

@@ -27,6 +27,21 @@ fn greet(version: &str) -> WheelBuilder {
 }
 
 #[test]
+fn as_many_requirements_as_readers_take_are_published() {
+    let repository = TestRepository::new();
+    let longest = format!("needed @ https://x.example/{}", "x".repeat(485));
+    assert_eq!(longest.len(), 512);
+    let wheel = (1..1_000).fold(
+        greet("1.0").metadata(&format!("Requires-Dist: {longest}")),
+        |wheel, number| wheel.metadata(&format!("Requires-Dist: needed{number}")),
+    );
+    let released = repository.release(&[wheel]).unwrap();
+    assert_eq!(released.requires.len(), 1_000);
+    assert!(released.requires.contains(&longest));
+    repository.verify("greet").unwrap();
+}
+
+#[test]
 fn a_release_is_what_its_wheels_say() {
     let repository = TestRepository::new();
     let released = repository

@@ -533,7 +533,7 @@ fn limits_are_refused_above_and_not_at_their_value() {
     let manifest = manifest();
     let bytes = manifest.to_bytes().unwrap();
     let decoded: Vec<u64> = manifest.objects.iter().map(|it| it.decoded_size).collect();
-    let cases: [(&str, u64, Lower); 5] = [
+    let cases: [(&str, u64, Lower); 8] = [
         ("verify.too_large", bytes.len() as u64, |it, value| {
             it.manifest = value;
         }),
@@ -544,7 +544,17 @@ fn limits_are_refused_above_and_not_at_their_value() {
                 it.files = usize::try_from(value).unwrap();
             },
         ),
+        // One.
+        ("verify.malformed", 1, |it, value| {
+            it.requirements = usize::try_from(value).unwrap();
+        }),
+        (
+            "verify.malformed",
+            manifest.requires[0].len() as u64,
+            |it, value| it.requirement = usize::try_from(value).unwrap(),
+        ),
         ("verify.too_large", 20, |it, value| it.object = value),
+        ("verify.too_large", 40, |it, value| it.release = value),
         ("verify.too_large", decoded[0], |it, value| {
             it.object_decoded = value;
         }),
@@ -568,27 +578,77 @@ fn limits_are_refused_above_and_not_at_their_value() {
 
 #[test]
 fn sizes_that_overflow_together_are_too_large() {
-    let mut value = value();
-    let object = value["objects"][0].clone();
-    for _ in 0..3 {
-        let mut object = object.clone();
-        object["decoded_size"] = json!(u64::MAX / 2);
-        value["objects"].as_array_mut().unwrap().push(object);
+    for size in ["size", "decoded_size"] {
+        let mut value = value();
+        let object = value["objects"][0].clone();
+        for _ in 0..3 {
+            let mut object = object.clone();
+            object[size] = json!(u64::MAX / 2);
+            value["objects"].as_array_mut().unwrap().push(object);
+        }
+        let bytes = serde_json::to_vec(&value).unwrap();
+        let limits = Limits {
+            object: u64::MAX,
+            object_decoded: u64::MAX,
+            release: u64::MAX - 1,
+            release_decoded: u64::MAX - 1,
+            ..Limits::default()
+        };
+        let result = Manifest::parse(
+            &bytes,
+            &expected(&bytes),
+            &"mylib".parse().unwrap(),
+            None,
+            &limits,
+        );
+        assert!(
+            matches!(result, Err(VerifyError::TooLarge { .. })),
+            "{size}"
+        );
     }
-    let bytes = serde_json::to_vec(&value).unwrap();
-    let limits = Limits {
-        object_decoded: u64::MAX,
-        release_decoded: u64::MAX - 1,
-        ..Limits::default()
+}
+
+#[test]
+fn what_is_sent_counts_as_much_as_what_it_holds() {
+    const MIB: u64 = 1024 * 1024;
+    let with_large_objects = |count: usize| {
+        let mut value = value();
+        let mut object = value["objects"][0].clone();
+        (object["size"], object["decoded_size"]) = (json!(128 * MIB), json!(1));
+        let objects = value["objects"].as_array_mut().unwrap();
+        objects.extend(std::iter::repeat_n(object, count));
+        value
     };
-    let result = Manifest::parse(
-        &bytes,
-        &expected(&bytes),
-        &"mylib".parse().unwrap(),
-        None,
-        &limits,
+    parse(&with_large_objects(7)).unwrap();
+    assert_refused(&with_large_objects(8), "verify.too_large", "1073741824");
+}
+
+#[test]
+fn rejects_more_objects_than_there_may_be_files() {
+    let mut value = value();
+    value["objects"].as_array_mut().unwrap().resize(
+        200_000,
+        json!({"sha256": "00".repeat(32), "size": 0, "encoding": "identity", "decoded_size": 0}),
     );
-    assert!(matches!(result, Err(VerifyError::TooLarge { .. })));
+    parse(&value).unwrap();
+    let objects = value["objects"].as_array_mut().unwrap();
+    objects.push(objects[2].clone());
+    assert_refused(&value, "verify.malformed", "objects");
+}
+
+#[test]
+fn requirements_are_few_and_short() {
+    let mut value = value();
+    value["requires"] = json!(vec!["x".repeat(512); 1_000]);
+    parse(&value).unwrap();
+    value["requires"] = json!(["x".repeat(513)]);
+    assert_refused(
+        &value,
+        "verify.malformed",
+        "requirements of at most 512 bytes",
+    );
+    value["requires"] = json!(vec!["x"; 1_001]);
+    assert_refused(&value, "verify.malformed", "at most 1000 requirements");
 }
 
 #[test]

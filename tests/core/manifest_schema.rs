@@ -83,6 +83,8 @@ fn both_reject_what_the_format_does() {
         |it| it["version"] = json!("1/2"),
         |it| it["modules"] = json!(["mylib", "mylib", "shared", "single"]),
         |it| it["requires"] = json!("numpy"),
+        |it| it["requires"] = json!(["x".repeat(513)]),
+        |it| it["requires"] = json!(vec!["x"; 1_001]),
         |it| it["requires_python"] = json!(3),
         |it| it["requires_python"] = json!(null),
         |it| it["objects"][0]["tag"] = json!(null),

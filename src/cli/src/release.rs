@@ -155,6 +155,24 @@ pub enum ReleaseError {
         /// The dotted name.
         module: String,
     },
+    /// It needs more from outside than a manifest may list.
+    #[error("the release needs {count} distributions from outside, expected at most {limit}")]
+    Requirements {
+        /// How many.
+        count: usize,
+        /// How many a manifest may list.
+        limit: usize,
+    },
+    /// A requirement is longer than a manifest may list.
+    #[error("a requirement has {length} bytes, expected at most {limit}: `{start}…`")]
+    Requirement {
+        /// How it begins.
+        start: String,
+        /// Of the whole text, in bytes.
+        length: usize,
+        /// Bytes that it may have.
+        limit: usize,
+    },
     /// A project.
     #[error(transparent)]
     Project(#[from] ProjectError),
@@ -186,6 +204,7 @@ impl Coded for ReleaseError {
             Self::Name(_) => "publish.name",
             Self::NoBytecode => "publish.bytecode",
             Self::Entry { .. } => "publish.entry",
+            Self::Requirements { .. } | Self::Requirement { .. } => "publish.requires",
             Self::Pack(_) | Self::Json(_) => "publish.pack",
             Self::Project(error) => error.code(),
             Self::Wheel(error) => error.code(),
@@ -211,6 +230,13 @@ impl Coded for ReleaseError {
             }
             Self::Entry { .. } => {
                 "name modules as `import` does, `package.module`, in --entry or in `entry` of `[tool.webimport]`"
+                    .into()
+            }
+            Self::Requirements { .. } => {
+                "give the wheels of distributions that it needs, so that they are inside".into()
+            }
+            Self::Requirement { .. } => {
+                "shorten it in the distribution's metadata, or give the wheel that it asks for, so that it is inside"
                     .into()
             }
             Self::Pack(_) | Self::Json(_) => "report this as a bug".into(),
@@ -248,6 +274,7 @@ pub fn release(
     } = Sources::read(options, observer)?;
 
     let requires = requirement::unsatisfied(&wheels);
+    check_requires(&requires, &Limits::default())?;
     let requires_python = requires_python(&wheels);
     let distributions = distributions(&wheels);
     let mut files = merge(wheels)?;
@@ -578,6 +605,24 @@ fn finish(mut manifest: Manifest, imports: &Graph) -> Result<Manifest, ReleaseEr
     }
     manifest.validate("release.json", &Limits::default())?;
     Ok(manifest)
+}
+
+/// Whether a manifest may list these requirements: readers refuse one that does all the same.
+fn check_requires(requires: &[String], limits: &Limits) -> Result<(), ReleaseError> {
+    if requires.len() > limits.requirements {
+        return Err(ReleaseError::Requirements {
+            count: requires.len(),
+            limit: limits.requirements,
+        });
+    }
+    match requires.iter().find(|it| it.len() > limits.requirement) {
+        None => Ok(()),
+        Some(long) => Err(ReleaseError::Requirement {
+            start: long.chars().take(40).collect(),
+            length: long.len(),
+            limit: limits.requirement,
+        }),
+    }
 }
 
 /// The edges of the graph, from and to indices of files: between sources, or between the bytecode of each tag

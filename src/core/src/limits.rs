@@ -23,12 +23,18 @@ pub struct Limits {
     pub delegated_bytes: u64,
     /// A release manifest.
     pub manifest: u64,
-    /// Files in a release.
+    /// Files in a release, and objects.
     pub files: usize,
+    /// Requirements that a release lists.
+    pub requirements: usize,
+    /// The text of one of them.
+    pub requirement: usize,
     /// An object as transferred.
     pub object: u64,
     /// An object after decompression.
     pub object_decoded: u64,
+    /// All objects of a release as transferred.
+    pub release: u64,
     /// All objects of a release after decompression.
     pub release_decoded: u64,
 }
@@ -48,8 +54,11 @@ impl Default for Limits {
             delegated_bytes: 16 * MIB,
             manifest: 32 * MIB,
             files: 200_000,
+            requirements: 1_000,
+            requirement: 512,
             object: 128 * MIB,
             object_decoded: 256 * MIB,
+            release: 1024 * MIB,
             release_decoded: 1024 * MIB,
         }
     }

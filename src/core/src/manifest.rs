@@ -312,41 +312,7 @@ impl Manifest {
             subject: subject.to_owned(),
             reason,
         };
-        if self.files.len() > limits.files {
-            return Err(malformed(format!(
-                "expected at most {} files, got {}",
-                limits.files,
-                self.files.len()
-            )));
-        }
-        let mut total = 0_u64;
-        for object in &self.objects {
-            let too_large = |limit| VerifyError::TooLarge {
-                subject: object.path(),
-                limit,
-            };
-            if object.size > limits.object {
-                return Err(too_large(limits.object));
-            }
-            if object.decoded_size > limits.object_decoded {
-                return Err(too_large(limits.object_decoded));
-            }
-            if object.encoding == Encoding::Identity && object.size != object.decoded_size {
-                return Err(malformed(format!(
-                    "`{}` has two sizes without an encoding",
-                    object.path()
-                )));
-            }
-            // Cannot overflow: at most u64::MAX / object_decoded objects fit into a manifest of any size.
-            total = total.saturating_add(object.decoded_size);
-            if total > limits.release_decoded {
-                return Err(VerifyError::TooLarge {
-                    subject: subject.to_owned(),
-                    limit: limits.release_decoded,
-                });
-            }
-        }
-
+        self.check_limits(subject, limits)?;
         let mut paths = PathSet::default();
         let mut ranges: Vec<Vec<(u64, u64)>> = vec![Vec::new(); self.objects.len()];
         let mut previous = "";
@@ -393,6 +359,69 @@ impl Manifest {
                 "it claims the import names {:?} (namespaces {:?}), its files are {:?} (namespaces {:?})",
                 self.modules, self.namespaces, names.modules, names.namespaces
             )));
+        }
+        Ok(())
+    }
+
+    /// How many entries there are, and how large what they stand for is.
+    fn check_limits(&self, subject: &str, limits: &Limits) -> Result<(), VerifyError> {
+        let malformed = |reason: String| VerifyError::Malformed {
+            subject: subject.to_owned(),
+            reason,
+        };
+        for (what, count, limit) in [
+            ("files", self.files.len(), limits.files),
+            // An object without a file is of no use.
+            ("objects", self.objects.len(), limits.files),
+            ("requirements", self.requires.len(), limits.requirements),
+        ] {
+            if count > limit {
+                return Err(malformed(format!(
+                    "expected at most {limit} {what}, got {count}"
+                )));
+            }
+        }
+        // Readers parse each of them.
+        if let Some(long) = self
+            .requires
+            .iter()
+            .find(|it| it.len() > limits.requirement)
+        {
+            return Err(malformed(format!(
+                "expected requirements of at most {} bytes, got one of {}",
+                limits.requirement,
+                long.len()
+            )));
+        }
+        let (mut total, mut decoded) = (0_u64, 0_u64);
+        for object in &self.objects {
+            let too_large = |limit| VerifyError::TooLarge {
+                subject: object.path(),
+                limit,
+            };
+            if object.size > limits.object {
+                return Err(too_large(limits.object));
+            }
+            if object.decoded_size > limits.object_decoded {
+                return Err(too_large(limits.object_decoded));
+            }
+            if object.encoding == Encoding::Identity && object.size != object.decoded_size {
+                return Err(malformed(format!(
+                    "`{}` has two sizes without an encoding",
+                    object.path()
+                )));
+            }
+            // Either alone can be small while the other is not.
+            total = total.saturating_add(object.size);
+            decoded = decoded.saturating_add(object.decoded_size);
+            for (sum, limit) in [(total, limits.release), (decoded, limits.release_decoded)] {
+                if sum > limit {
+                    return Err(VerifyError::TooLarge {
+                        subject: subject.to_owned(),
+                        limit,
+                    });
+                }
+            }
         }
         Ok(())
     }

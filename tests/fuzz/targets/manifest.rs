@@ -22,15 +22,18 @@ fn check(data: &[u8]) -> Outcome {
     };
     let limits = Limits::default();
     assert_eq!(manifest.name, name());
-    assert!(manifest.files.len() <= limits.files);
+    assert!(manifest.files.len() <= limits.files && manifest.objects.len() <= limits.files);
+    assert!(manifest.requires.len() <= limits.requirements);
+    assert!(manifest.requires.iter().all(|it| it.len() <= limits.requirement));
 
-    let mut decoded: u64 = 0;
+    let (mut total, mut decoded) = (0, 0);
     for object in &manifest.objects {
         assert!(object.size <= limits.object && object.decoded_size <= limits.object_decoded);
         assert!(object.encoding == Encoding::Gzip || object.size == object.decoded_size);
+        total += object.size;
         decoded += object.decoded_size;
     }
-    assert!(decoded <= limits.release_decoded);
+    assert!(total <= limits.release && decoded <= limits.release_decoded);
 
     let mut ranges: BTreeMap<usize, Vec<(u64, u64)>> = BTreeMap::new();
     for file in &manifest.files {
