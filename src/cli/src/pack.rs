@@ -108,7 +108,7 @@ impl Packed {
         }
         let decoded_size = decoded.len() as u64;
         let compressed = gzip(&decoded)?;
-        let (encoding, bytes) = if compressed.len() < decoded.len() {
+        let (encoding, bytes) = if compressed.len() < decoded.len() || has_mark(&decoded) {
             (Encoding::Gzip, compressed)
         } else {
             (Encoding::Identity, decoded)
@@ -149,6 +149,14 @@ fn group(path: &str) -> &str {
     } else {
         path.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
+}
+
+/// Whether a browser that is made to take bytes for text takes a byte order mark off them: a page's synchronous
+/// requests have no other kind of answer.
+fn has_mark(bytes: &[u8]) -> bool {
+    [&b"\xef\xbb\xbf"[..], b"\xfe\xff", b"\xff\xfe"]
+        .iter()
+        .any(|mark| bytes.starts_with(mark))
 }
 
 fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
@@ -300,6 +308,17 @@ mod tests {
             .read_to_end(&mut decoded)
             .unwrap();
         assert_eq!(decoded, b"text ".repeat(1000));
+    }
+
+    #[test]
+    fn what_begins_with_a_byte_order_mark_is_compressed_even_where_that_is_longer() {
+        for mark in [&b"\xef\xbb\xbf"[..], b"\xfe\xff", b"\xff\xfe"] {
+            let packed = pack(&[("marked", [mark, b"x"].concat())]);
+            assert_eq!(packed.objects[0].encoding, Encoding::Gzip, "{mark:?}");
+            assert!(packed.objects[0].size > packed.objects[0].decoded_size);
+            let packed = pack(&[("unmarked", [b"x", mark].concat())]);
+            assert_eq!(packed.objects[0].encoding, Encoding::Identity, "{mark:?}");
+        }
     }
 
     #[test]
