@@ -174,24 +174,19 @@ impl Store {
     /// Adds to the [`visits`](Self::visits) of a release, those of other tabs included.
     pub(crate) async fn add_visits(&self, release: Sha256Digest, objects: &[u32]) {
         let key = JsValue::from(release.to_string());
-        let stored = match self.open().await {
-            None => false,
-            Some(database) => {
-                let put = async {
-                    let transaction =
-                        database.transaction(&[VISITS], TransactionMode::ReadWrite)?;
-                    let store = transaction.object_store(VISITS)?;
-                    let current = store.get(key.clone())?.await?;
-                    let mut all = current.map(visits_of).unwrap_or_default();
-                    all.extend(objects);
-                    let all: Vec<u32> = all.into_iter().collect();
-                    let record = Uint32Array::from(all.as_slice());
-                    store.put(&record, Some(&key))?.await?;
-                    transaction.await
-                };
-                self.committed(put.await)
-            }
-        };
+        let stored = self
+            .commit(async |database| {
+                let transaction = database.transaction(&[VISITS], TransactionMode::ReadWrite)?;
+                let store = transaction.object_store(VISITS)?;
+                let current = store.get(key.clone())?.await?;
+                let mut all = current.map(visits_of).unwrap_or_default();
+                all.extend(objects);
+                let all: Vec<u32> = all.into_iter().collect();
+                let record = Uint32Array::from(all.as_slice());
+                store.put(&record, Some(&key))?.await?;
+                transaction.await
+            })
+            .await;
         if !stored {
             let mut memory = self.memory.visits.borrow_mut();
             memory.entry(release).or_default().extend(objects);
@@ -209,24 +204,19 @@ impl Store {
         limits: &Limits,
     ) {
         let key = JsValue::from(pin.to_string());
-        let stored = match self.open().await {
-            None => false,
-            Some(database) => {
-                let put = async {
-                    let transaction =
-                        database.transaction(&[METADATA], TransactionMode::ReadWrite)?;
-                    let store = transaction.object_store(METADATA)?;
-                    let current = store.get(key.clone())?.await?;
-                    let current = current.map(|record| from_record(&record, limits));
-                    let next = further(current.as_ref(), metadata, seen);
-                    if current.as_ref() != Some(&next) {
-                        store.put(&to_record(&next), Some(&key))?.await?;
-                    }
-                    transaction.await
-                };
-                self.committed(put.await)
-            }
-        };
+        let stored = self
+            .commit(async |database| {
+                let transaction = database.transaction(&[METADATA], TransactionMode::ReadWrite)?;
+                let store = transaction.object_store(METADATA)?;
+                let current = store.get(key.clone())?.await?;
+                let current = current.map(|record| from_record(&record, limits));
+                let next = further(current.as_ref(), metadata, seen);
+                if current.as_ref() != Some(&next) {
+                    store.put(&to_record(&next), Some(&key))?.await?;
+                }
+                transaction.await
+            })
+            .await;
         let mut memory = self.memory.metadata.borrow_mut();
         if stored {
             memory.remove(&pin);
@@ -428,11 +418,8 @@ impl Store {
 
     /// Puts or deletes records in one transaction. False if the database did not take them.
     async fn write(&self, records: &[(&str, &JsValue, Option<&JsValue>)]) -> bool {
-        let Some(database) = self.open().await else {
-            return false;
-        };
         let stores: Vec<&str> = records.iter().map(|(store, _, _)| *store).collect();
-        let written = async {
+        self.commit(async |database| {
             let transaction = database.transaction(&stores, TransactionMode::ReadWrite)?;
             for (store, key, value) in records {
                 let store = transaction.object_store(store)?;
@@ -444,14 +431,37 @@ impl Store {
                 }
             }
             transaction.await
-        };
-        self.committed(written.await)
+        })
+        .await
     }
 
     /// Whether a transaction went through; if not, why is noted.
+    async fn commit(
+        &self,
+        work: impl AsyncFn(&Database) -> Result<TransactionResult, idb::Error>,
+    ) -> bool {
+        for last in [false, true] {
+            let Some(database) = self.open().await else {
+                return false;
+            };
+            match work(&database).await {
+                // Another tab may have closed the connection: once more with a new one.
+                Err(error) if !last && self.reopen(&error) => {}
+                result => return self.committed(result),
+            }
+        }
+        false
+    }
+
     fn committed(&self, result: Result<TransactionResult, idb::Error>) -> bool {
         match result {
-            Ok(result) if result.is_committed() => true,
+            Ok(result) if result.is_committed() => {
+                // It answers again. A full one still takes small records: that is over when it was emptied.
+                self.trouble
+                    .borrow_mut()
+                    .take_if(|trouble| matches!(trouble, StoreError::Unavailable { .. }));
+                true
+            }
             Ok(_) => {
                 self.fail(StoreError::Quota {
                     reason: "the transaction was aborted".into(),

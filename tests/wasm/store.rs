@@ -300,3 +300,64 @@ async fn two_readers_share_one_opening() {
     let (a, b) = futures_util::future::join(store.object(sha256), store.object(sha256)).await;
     assert!(a.is_some() && b.is_some());
 }
+
+/// Runs JavaScript and gives back what undoes it, as it says.
+fn patch(script: &str) -> js_sys::Function {
+    js_sys::Function::new_no_args(script)
+        .call0(&wasm_bindgen::JsValue::UNDEFINED)
+        .unwrap()
+        .into()
+}
+
+/// Puts an object while the database refuses every record.
+async fn put_while_it_fails(store: &Store, content: &str, reason: &str) {
+    let undo = patch(&format!(
+        "const original = IDBObjectStore.prototype.put; \
+         IDBObjectStore.prototype.put = () => {{ throw new DOMException('no', '{reason}') }}; \
+         return () => {{ IDBObjectStore.prototype.put = original }}"
+    ));
+    let (sha256, object) = bytes(content);
+    store.put_object(sha256, &object).await;
+    undo.call0(&wasm_bindgen::JsValue::UNDEFINED).unwrap();
+    assert_eq!(store.kind(), "memory", "{reason}");
+}
+
+#[wasm_bindgen_test]
+async fn a_database_that_answers_again_is_in_use_again() {
+    let store = Store::new();
+    put_while_it_fails(&store, "put in vain", "UnknownError").await;
+    let (sha256, object) = bytes("put after a failure");
+    store.put_object(sha256, &object).await;
+    assert_eq!((store.kind(), store.trouble()), ("indexeddb", None));
+    assert!(Store::new().object(sha256).await.is_some());
+}
+
+#[wasm_bindgen_test]
+async fn a_full_database_is_full_until_it_was_emptied_though_small_records_fit() {
+    let store = Store::new();
+    put_while_it_fails(&store, "put where it is full", "QuotaExceededError").await;
+    store.add_visits(bytes("a visited release").0, &[1]).await;
+    assert_eq!(store.kind(), "memory");
+}
+
+#[wasm_bindgen_test]
+async fn a_record_goes_to_the_database_though_another_tab_closed_the_connection() {
+    let store = Store::new();
+    let (first, object) = bytes("before the connection is closed");
+    store.put_object(first, &object).await;
+    // As for another tab that wants to delete the database.
+    let undo = patch(
+        "const original = IDBDatabase.prototype.transaction; \
+         const undo = () => { IDBDatabase.prototype.transaction = original }; \
+         IDBDatabase.prototype.transaction = function (...request) { \
+         this.close(); undo(); return original.apply(this, request) }; \
+         return undo",
+    );
+    let (second, object) = bytes("after the connection was closed");
+    store.put_object(second, &object).await;
+    undo.call0(&wasm_bindgen::JsValue::UNDEFINED).unwrap();
+    assert_eq!((store.kind(), store.trouble()), ("indexeddb", None));
+    for sha256 in [first, second] {
+        assert!(Store::new().object(sha256).await.is_some());
+    }
+}
