@@ -10,7 +10,7 @@ use std::pin::pin;
 use futures_util::future::{Either, select};
 use gloo_net::http::RequestBuilder;
 use gloo_timers::future::TimeoutFuture;
-use js_sys::{Promise, Uint8Array};
+use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, RequestCache, RequestCredentials, Response, XmlHttpRequest};
@@ -183,19 +183,25 @@ impl From<JsValue> for Failure {
 /// before anything else can run; what came is held to `size` before it is used.
 pub(crate) fn fetch_now(url: &str, size: Size) -> Result<Vec<u8>, FetchError> {
     let owned = || url.to_owned();
-    let answer = || -> Result<(u16, String, Option<String>), JsValue> {
+    let answer = || -> Result<(u16, String, Body), JsValue> {
         let request = XmlHttpRequest::new()?;
         request.open_with_async("GET", url, false)?;
-        // Bytes as they are: the main thread gets no other kind of answer than text from a request like this.
-        request.override_mime_type("text/plain; charset=x-user-defined")?;
+        // Refused on the main thread, which gets text alone from a request like this.
+        let has_bytes =
+            Reflect::set(&request, &"responseType".into(), &"arraybuffer".into()).is_ok();
+        if !has_bytes {
+            // Bytes as they are, but for a byte order mark, which is taken off: publishers pack what begins with one.
+            request.override_mime_type("text/plain; charset=x-user-defined")?;
+        }
         request.send()?;
-        Ok((
-            request.status()?,
-            request.response_url(),
-            request.response_text()?,
-        ))
+        let body = if has_bytes {
+            Body::Bytes(Uint8Array::new(&request.response()?))
+        } else {
+            Body::Text(request.response_text()?.unwrap_or_default())
+        };
+        Ok((request.status()?, request.response_url(), body))
     };
-    let (status, from, text) = answer().map_err(|error| FetchError::Network {
+    let (status, from, body) = answer().map_err(|error| FetchError::Network {
         url: owned(),
         reason: describe(&error),
     })?;
@@ -203,21 +209,39 @@ pub(crate) fn fetch_now(url: &str, size: Size) -> Result<Vec<u8>, FetchError> {
         return Err(FetchError::Insecure { url: owned() });
     }
     check_status(status, url)?;
-    let text = text.unwrap_or_default();
     let limit = size.limit();
-    let mut bytes = Vec::new();
-    for (index, char) in text.chars().enumerate() {
-        if index as u64 == limit {
-            return Err(FetchError::TooLarge {
-                url: owned(),
-                limit,
-            });
-        }
-        // x-user-defined: 0x80 to 0xFF stand for themselves, in U+F780 to U+F7FF.
-        bytes.push((u32::from(char) & 0xff) as u8);
-    }
+    let bytes = body.at_most(limit).ok_or_else(|| FetchError::TooLarge {
+        url: owned(),
+        limit,
+    })?;
     check_length(size, bytes.len() as u64, url)?;
     Ok(bytes)
+}
+
+/// What a synchronous request brings.
+enum Body {
+    Bytes(Uint8Array),
+    /// In the encoding x-user-defined, whose 0x80 to 0xFF are U+F780 to U+F7FF.
+    Text(String),
+}
+
+impl Body {
+    /// `None` if there are more than `limit` bytes.
+    fn at_most(&self, limit: u64) -> Option<Vec<u8>> {
+        match self {
+            Self::Bytes(bytes) => (u64::from(bytes.length()) <= limit).then(|| bytes.to_vec()),
+            Self::Text(text) => {
+                let mut bytes = Vec::new();
+                for char in text.chars() {
+                    if bytes.len() as u64 == limit {
+                        return None;
+                    }
+                    bytes.push((u32::from(char) & 0xff) as u8);
+                }
+                Some(bytes)
+            }
+        }
+    }
 }
 
 fn check_status(status: u16, url: &str) -> Result<(), FetchError> {

@@ -6,8 +6,8 @@
 use std::rc::Rc;
 
 use futures_util::future::try_join;
-use js_sys::Uint8Array;
-use webimport_core::error::{Error, ResolveError, StoreError};
+use js_sys::{Date, Uint8Array};
+use webimport_core::error::{Error, FetchError, ResolveError, StoreError};
 use webimport_core::manifest::ObjectEntry;
 use webimport_core::url::RepositoryUrl;
 
@@ -120,15 +120,25 @@ impl Objects {
         self.online(&path)?;
         let mut first_error = None;
         for base in &self.bases {
-            let fetched = fetch_now(&base.join(&path), Size::Exactly(entry.size));
-            let checked = fetched.map_err(Error::from).and_then(|bytes| {
-                entry.expected().check_bytes(&bytes)?;
-                Ok(bytes)
-            });
-            match checked {
-                Ok(bytes) => return Ok(Uint8Array::from(bytes.as_slice())),
-                Err(error) => {
-                    first_error.get_or_insert(error);
+            let url = base.join(&path);
+            // The answer may come from the HTTP cache, which can keep a bad one for a year. A request like this
+            // has no way around it but another URL: a header would need a preflight.
+            let again = format!("{url}?again={}", Date::now());
+            for url in [url, again] {
+                let fetched = fetch_now(&url, Size::Exactly(entry.size));
+                let checked = fetched.map_err(Error::from).and_then(|bytes| {
+                    entry.expected().check_bytes(&bytes)?;
+                    Ok(bytes)
+                });
+                match checked {
+                    Ok(bytes) => return Ok(Uint8Array::from(bytes.as_slice())),
+                    Err(error) => {
+                        let is_answer = !matches!(error, Error::Fetch(FetchError::Network { .. }));
+                        first_error.get_or_insert(error);
+                        if !is_answer {
+                            break;
+                        }
+                    }
                 }
             }
         }
