@@ -216,7 +216,8 @@ fn tree(manifest: &Manifest, tag: &CacheTag) -> (Vec<String>, Vec<u32>) {
 /// An object that a load gets.
 struct Wanted {
     index: usize,
-    /// Whether the load fails without it. One that an earlier visit came to use is only welcome.
+    /// Whether the load waits for it, and fails without it. One that an earlier visit came to use is only
+    /// welcome: it comes from the cache, or after the load.
     is_needed: bool,
 }
 
@@ -234,6 +235,15 @@ impl Wanted {
             is_needed: false,
         }
     }
+}
+
+/// What of the wanted objects did not come. `given` has them in the same order.
+fn welcome_but_lost(wanted: &[Wanted], given: &[usize]) -> Vec<usize> {
+    let mut given = given.iter().peekable();
+    let lost = wanted
+        .iter()
+        .filter(|it| given.next_if(|index| **index == it.index).is_none());
+    lost.map(|it| it.index).collect()
 }
 
 /// One load under way.
@@ -311,6 +321,7 @@ impl Load<'_> {
         let (mut network, mut cache) = (Network::default(), Cache::default());
         let (mut paths, mut spans) = (Vec::new(), Vec::new());
         let (mut given, mut buffers) = (Vec::new(), Vec::new());
+        let mut later = plan.later.clone();
         if !already {
             let wanted = self.wanted(&found, tag, &plan).await;
             let counts = manifest.files_per_object();
@@ -326,6 +337,9 @@ impl Load<'_> {
                 given.push(index);
                 buffers.push(object.bytes);
             }
+            later.extend(welcome_but_lost(&wanted, &given));
+            later.sort_unstable();
+            later.dedup();
             (paths, spans) = tree(manifest, tag);
             self.warn_of_foreign_bytecode(manifest, tag);
         }
@@ -370,7 +384,7 @@ impl Load<'_> {
             tag.clone(),
             self.objects,
             &given,
-            plan.later,
+            later,
         );
         Ok(Prepared {
             description,
@@ -813,7 +827,7 @@ impl Load<'_> {
         None
     }
 
-    /// All wanted objects, decoded, in order; those that are only welcome, if they could be had.
+    /// All wanted objects, decoded, in order; those that are only welcome, if the cache has them.
     async fn objects(
         &self,
         manifest: &Manifest,
@@ -841,14 +855,20 @@ impl Load<'_> {
         };
         let on_damage = |error| self.warn(&error);
         let watch = self.watch(&on_bytes, &on_damage);
+        let cached_objects = self.objects.cached();
         report();
         let objects: Vec<_> = stream::iter(wanted)
             .map(|Wanted { index, is_needed }| {
                 let entry = &manifest.objects[*index];
                 let (watch, bytes_done, files_done) = (&watch, &bytes_done, &files_done);
                 let report = &report;
+                let source = if *is_needed {
+                    &self.objects
+                } else {
+                    &cached_objects
+                };
                 async move {
-                    let object = match self.objects.get_decoded(entry, watch).await {
+                    let object = match source.get_decoded(entry, watch).await {
                         Err(_) if !is_needed => return Ok(None),
                         object => object?,
                     };

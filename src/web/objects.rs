@@ -50,6 +50,14 @@ pub(crate) struct Watch<'a> {
 }
 
 impl Objects {
+    /// The same from the cache alone.
+    pub(crate) fn cached(&self) -> Self {
+        Self {
+            offline: true,
+            ..self.clone()
+        }
+    }
+
     /// One object as stored. What came over the network is in the cache when this returns.
     pub(crate) async fn get(
         &self,
