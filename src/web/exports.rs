@@ -12,7 +12,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 use webimport_core::config::{self, Config, Layer, Loaded};
 use webimport_core::digest::Sha256Digest;
-use webimport_core::error::{Coded, ConfigError};
+use webimport_core::error::{Coded, ConfigError, Error};
 use webimport_core::limits::Limits;
 use webimport_core::time::UnixTime;
 
@@ -80,18 +80,18 @@ impl Files {
     /// What `modules` (dotted names) and their imports need and was not handed over yet: a promise of [`Supply`].
     pub fn fetch(&self, modules: Vec<String>) -> Promise {
         let files = Rc::clone(&self.0);
-        future_to_promise(async move {
-            let supply = files
-                .fetch(&modules)
-                .await
-                .map_err(|error| failure(&error))?;
-            let supply = Supply {
-                report: json(&supply.report)?,
-                objects: indices(&supply.objects),
-                buffers: supply.buffers.iter().map(Uint8Array::clone).collect(),
-            };
-            Ok(supply.into())
-        })
+        future_to_promise(async move { supply(files.fetch(&modules).await) })
+    }
+
+    /// Those of these objects that were not handed over yet: a promise of [`Supply`].
+    pub fn give(&self, objects: Vec<usize>) -> Promise {
+        let files = Rc::clone(&self.0);
+        future_to_promise(async move { supply(files.supply(&objects).await) })
+    }
+
+    /// The mount has these objects: they count as handed over from now on.
+    pub fn supplied(&self, objects: &[usize]) {
+        self.0.supplied(objects);
     }
 
     /// Gets the sources that the load left out, or, after [`fetch`](Self::fetch), those of `modules`;
@@ -108,7 +108,8 @@ impl Files {
         })
     }
 
-    /// Gets everything that the release has for this interpreter into the cache.
+    /// Gets everything that the release has for this interpreter into the cache; [`read`](Self::read) then has what
+    /// there is room for.
     pub fn complete(&self) -> Promise {
         let files = Rc::clone(&self.0);
         future_to_promise(async move {
@@ -117,10 +118,25 @@ impl Files {
         })
     }
 
+    /// Whether [`read`](Self::read) gives an object without the network.
+    pub fn holds(&self, object: usize) -> bool {
+        self.0.holds(object)
+    }
+
     /// The decoded bytes of an object that was not handed over yet, at once.
     pub fn read(&self, object: usize) -> Result<Uint8Array, JsValue> {
         self.0.read(object).map_err(|error| failure(&error))
     }
+}
+
+fn supply(supply: Result<files::Supply, Error>) -> Result<JsValue, JsValue> {
+    let supply = supply.map_err(|error| failure(&error))?;
+    let supply = Supply {
+        report: json(&supply.report)?,
+        objects: indices(&supply.objects),
+        buffers: supply.buffers.iter().map(Uint8Array::clone).collect(),
+    };
+    Ok(supply.into())
 }
 
 fn indices(objects: &[usize]) -> Uint32Array {

@@ -2,9 +2,11 @@
 //! brings as it is imported.
 //!
 //! An object is *given* once its decoded bytes are with the mount, *held* while its stored bytes wait here for
-//! a reader, and otherwise still to be fetched. Everything that is given or held has been verified.
+//! a reader, and otherwise still to be fetched. Everything that is given or held has been verified. Held bytes are
+//! there for readers that cannot wait, as neither the cache nor the network answers those; what there is no room
+//! for is in the cache alone.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -14,13 +16,16 @@ use js_sys::Uint8Array;
 use serde::Serialize;
 use wasm_bindgen_futures::spawn_local;
 use webimport_core::digest::Sha256Digest;
-use webimport_core::error::{Error, ResolveError};
+use webimport_core::error::{Error, FetchError, ResolveError};
 use webimport_core::manifest::Manifest;
 use webimport_core::names::CacheTag;
 
 use crate::bytes;
 use crate::fetch::Traffic;
-use crate::objects::{Objects, Origin, PARALLEL, Watch};
+use crate::objects::{Object, Objects, Origin, PARALLEL, Watch};
+
+/// Stored bytes of one release that are held at most.
+const ROOM: u64 = 128 * 1024 * 1024;
 
 /// What the mount of one release can still ask for.
 pub(crate) struct Files {
@@ -28,8 +33,10 @@ pub(crate) struct Files {
     sha256: Sha256Digest,
     tag: CacheTag,
     objects: Objects,
-    /// Sources that follow the load.
+    /// What follows the load: sources, and what earlier visits came to use and the cache has lost.
     later: Vec<usize>,
+    /// For each object of the release: whether it holds sources behind bytecode.
+    sources: Vec<bool>,
     state: RefCell<State>,
     /// Held by what fetches without a reader waiting, so that nothing is fetched twice.
     background: Mutex<()>,
@@ -38,7 +45,46 @@ pub(crate) struct Files {
 struct State {
     /// For each object of the release.
     given: Vec<bool>,
-    held: BTreeMap<usize, Uint8Array>,
+    held: Held,
+}
+
+/// Stored bytes, by object.
+pub(crate) struct Held {
+    objects: BTreeMap<usize, Uint8Array>,
+    /// Bytes that there is still room for.
+    room: u64,
+}
+
+impl Held {
+    pub(crate) fn with_room(room: u64) -> Self {
+        Self {
+            objects: BTreeMap::new(),
+            room,
+        }
+    }
+
+    /// Does nothing where there is no room.
+    pub(crate) fn put(&mut self, index: usize, bytes: Uint8Array) {
+        self.take(index);
+        if let Some(room) = self.room.checked_sub(u64::from(bytes.length())) {
+            self.room = room;
+            self.objects.insert(index, bytes);
+        }
+    }
+
+    pub(crate) fn get(&self, index: usize) -> Option<Uint8Array> {
+        self.objects.get(&index).cloned()
+    }
+
+    pub(crate) fn take(&mut self, index: usize) -> Option<Uint8Array> {
+        let bytes = self.objects.remove(&index)?;
+        self.room += u64::from(bytes.length());
+        Some(bytes)
+    }
+
+    pub(crate) fn has(&self, index: usize) -> bool {
+        self.objects.contains_key(&index)
+    }
 }
 
 /// Decoded objects for the mount.
@@ -74,15 +120,22 @@ impl Files {
         for index in given {
             all[*index] = true;
         }
+        let mut sources = vec![false; manifest.objects.len()];
+        if manifest.has_bytecode(&tag) {
+            for file in &manifest.files {
+                sources[file.object] |= matches!(file.path.rsplit_once('.'), Some((_, "py")));
+            }
+        }
         Self {
             manifest,
             sha256,
             tag,
             objects,
             later,
+            sources,
             state: RefCell::new(State {
                 given: all,
-                held: BTreeMap::new(),
+                held: Held::with_room(ROOM),
             }),
             background: Mutex::new(()),
         }
@@ -91,8 +144,21 @@ impl Files {
     /// What the modules (dotted names) and their imports need and the mount does not have; their sources follow.
     pub(crate) async fn fetch(&self, modules: &[String]) -> Result<Supply, Error> {
         let plan = self.manifest.plan(&self.tag, modules)?;
-        // What is held is a source, which a reader gets when it asks.
-        let wanted = self.absent(&plan.now);
+        let supply = self.supply(&plan.now).await?;
+        self.remember(&supply.objects).await;
+        Ok(supply)
+    }
+
+    /// Those of the objects that the mount does not have, until [`supplied`](Self::supplied) says that it does.
+    pub(crate) async fn supply(&self, objects: &[usize]) -> Result<Supply, Error> {
+        let wanted: Vec<usize> = {
+            let state = self.state.borrow();
+            let absent = objects.iter().copied().filter(|index| {
+                let entry = self.manifest.objects.get(*index);
+                entry.is_some_and(|entry| entry.is_for(&self.tag)) && !state.given[*index]
+            });
+            absent.collect()
+        };
         let traffic = Traffic::default();
         let watch = Watch {
             traffic: &traffic,
@@ -100,10 +166,7 @@ impl Files {
             on_damage: &|_| {},
         };
         let fetched: Vec<_> = stream::iter(&wanted)
-            .map(|index| {
-                self.objects
-                    .get_decoded(&self.manifest.objects[*index], &watch)
-            })
+            .map(|index| self.decoded(*index, &watch))
             .buffered(PARALLEL)
             .try_collect()
             .await?;
@@ -117,22 +180,42 @@ impl Files {
             requests: traffic.requests.get(),
             cached: fetched.len() - count,
         };
-        self.remember(&wanted).await;
-        {
-            let mut state = self.state.borrow_mut();
-            for index in &wanted {
-                state.given[*index] = true;
-            }
-        }
-        let supply = Supply {
+        Ok(Supply {
             report,
             objects: wanted,
             buffers: fetched.into_iter().map(|object| object.bytes).collect(),
-        };
-        Ok(supply)
+        })
     }
 
-    /// Gets the sources that the load left out, and holds them.
+    async fn decoded(&self, index: usize, watch: &Watch<'_>) -> Result<Object, Error> {
+        let entry = &self.manifest.objects[index];
+        let held = self.state.borrow().held.get(index);
+        match held {
+            Some(stored) => Ok(Object {
+                bytes: bytes::decode(entry, stored).await?,
+                origin: Origin::Cache,
+            }),
+            None => self.objects.get_decoded(entry, watch).await,
+        }
+    }
+
+    /// The mount has what [`fetch`](Self::fetch) or [`supply`](Self::supply) brought.
+    pub(crate) fn supplied(&self, objects: &[usize]) {
+        let mut state = self.state.borrow_mut();
+        for index in objects {
+            if let Some(given) = state.given.get_mut(*index) {
+                *given = true;
+            }
+            state.held.take(*index);
+        }
+    }
+
+    /// Whether [`read`](Self::read) gives an object without the network.
+    pub(crate) fn holds(&self, index: usize) -> bool {
+        self.state.borrow().held.has(index)
+    }
+
+    /// Gets what the load left out, and holds it.
     pub(crate) async fn follow(&self) -> Result<(), Error> {
         self.hold(&self.later).await
     }
@@ -143,27 +226,17 @@ impl Files {
         self.hold(&plan.later).await
     }
 
-    /// Gets everything that the release has for this interpreter into the cache.
+    /// Gets everything that the release has for this interpreter into the cache, and holds what there is room for.
     pub(crate) async fn complete(&self) -> Result<(), Error> {
-        self.follow().await?;
-        let _turn = self.background.lock().await;
         let objects = &self.manifest.objects;
         let all: Vec<usize> = (0..objects.len())
             .filter(|index| objects[*index].is_for(&self.tag))
             .collect();
-        let traffic = Traffic::default();
-        let watch = Watch {
-            traffic: &traffic,
-            on_bytes: &|_| {},
-            on_damage: &|_| {},
-        };
-        stream::iter(self.absent(&all))
-            .map(|index| self.objects.get(&objects[index], &watch))
-            .buffer_unordered(PARALLEL)
-            .try_for_each(async |_| Ok(()))
-            .await
+        self.hold(&all).await
     }
 
+    /// Gets objects that nobody waits for, each by itself: one that cannot be had keeps none of the others away.
+    /// The first error is returned at the end.
     async fn hold(&self, objects: &[usize]) -> Result<(), Error> {
         let _turn = self.background.lock().await;
         let traffic = Traffic::default();
@@ -173,20 +246,46 @@ impl Files {
             on_damage: &|_| {},
         };
         let wanted = self.absent(objects);
+        let cached = self.objects.cached();
+        // Requests in a row that nobody answered. After some, what is left comes from the cache or not at all:
+        // thousands of objects would take hours to time out.
+        let silence = Cell::new(0);
         let mut fetched = stream::iter(&wanted)
             .map(async |index| {
-                let object = self.objects.get(&self.manifest.objects[*index], &watch);
-                Ok::<_, Error>((*index, object.await?))
+                let source = if silence.get() < PARALLEL {
+                    &self.objects
+                } else {
+                    &cached
+                };
+                let object = source.get(&self.manifest.objects[*index], &watch).await;
+                (*index, object)
             })
             .buffer_unordered(PARALLEL);
-        while let Some((index, object)) = fetched.try_next().await? {
-            let mut state = self.state.borrow_mut();
-            // Somebody may have read it in the meantime.
-            if !state.given[index] {
-                state.held.insert(index, object.bytes);
+        let mut first_error = None;
+        while let Some((index, object)) = fetched.next().await {
+            match object {
+                Ok(object) => {
+                    if object.origin == Origin::Network {
+                        silence.set(0);
+                    }
+                    let mut state = self.state.borrow_mut();
+                    // Somebody may have read it in the meantime.
+                    if !state.given[index] {
+                        state.held.put(index, object.bytes);
+                    }
+                }
+                Err(error) => {
+                    if matches!(
+                        error,
+                        Error::Fetch(FetchError::Network { .. } | FetchError::Timeout { .. })
+                    ) {
+                        silence.set(silence.get() + 1);
+                    }
+                    first_error.get_or_insert(error);
+                }
             }
         }
-        Ok(())
+        first_error.map_or(Ok(()), Err)
     }
 
     /// The decoded bytes of one object that the mount does not have, at once: from what is held, else over the
@@ -200,28 +299,33 @@ impl Files {
             .ok_or_else(|| ResolveError::Offline {
                 subject: format!("object {index} of {}", self.manifest.name),
             })?;
-        let held = self.state.borrow_mut().held.remove(&index);
-        let stored = if let Some(stored) = held {
-            stored
-        } else {
-            let stored = self.objects.get_now(entry)?;
-            let (this, bytes, sha256) = (Rc::clone(self), stored.clone(), entry.sha256);
-            spawn_local(async move {
-                this.objects.store.put_object(sha256, &bytes).await;
-                this.remember(&[index]).await;
-            });
-            stored
+        let held = self.state.borrow_mut().held.take(index);
+        let is_held = held.is_some();
+        let stored = match held {
+            Some(stored) => stored,
+            None => self.objects.get_now(entry)?,
         };
+        let (this, kept, sha256) = (Rc::clone(self), stored.clone(), entry.sha256);
+        spawn_local(async move {
+            if !is_held {
+                this.objects.store.put_object(sha256, &kept).await;
+            }
+            // Sources follow each load by themselves.
+            if !this.sources[index] {
+                this.remember(&[index]).await;
+            }
+        });
         let decoded = bytes::decode_now(entry, &stored)?;
         self.state.borrow_mut().given[index] = true;
         Ok(decoded)
     }
 
+    /// Those that are neither given nor held.
     fn absent(&self, objects: &[usize]) -> Vec<usize> {
         let state = self.state.borrow();
         objects
             .iter()
-            .filter(|index| !state.given[**index] && !state.held.contains_key(index))
+            .filter(|index| !state.given[**index] && !state.held.has(**index))
             .copied()
             .collect()
     }

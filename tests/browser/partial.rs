@@ -12,6 +12,7 @@ use webimport_browser_tests::wheel::write_wheel;
 use webimport_browser_tests::{
     Block, Context, Page, Realm, RepositoryServer, Setup, Site, scratch, tests,
 };
+use webimport_core::digest::Sha256Digest;
 
 pub(crate) fn tests() -> Vec<Test> {
     tests![
@@ -19,6 +20,10 @@ pub(crate) fn tests() -> Vec<Test> {
         a_deep_module_of_ten_thousand_comes_with_its_closure_alone_in_a_worker,
         later_imports_bring_what_they_need_and_the_next_visit_remembers,
         a_partial_release_is_whole_offline_after_a_prefetch,
+        after_a_prefetch_of_everything_nothing_needs_the_network,
+        what_an_earlier_visit_used_and_the_cache_lost_is_not_waited_for,
+        a_file_that_came_damaged_once_is_read_when_the_server_is_mended,
+        a_file_with_a_byte_order_mark_is_read_as_it_is_in_a_worker,
         a_module_that_cannot_be_had_is_an_import_error_and_can_be_had_later,
         sources_are_not_waited_for,
         a_source_that_is_read_at_once_is_there_at_once,
@@ -255,6 +260,146 @@ async fn a_partial_release_is_whole_offline_after_a_prefetch(context: Context) {
         ))
         .await;
     assert_eq!(found, 2);
+}
+
+/// A partial release `small` on a server; its entry is `small.first`, and each file is an object of its own.
+struct Small {
+    repository: Repository,
+    server: RepositoryServer,
+    sha256: String,
+}
+
+const SECOND: &str = "VALUE = 2";
+const MARKED: &[u8] = b"\xef\xbb\xbfmarked";
+
+impl Small {
+    async fn open() -> Self {
+        let repository = Repository::new();
+        let small = HandMade::new("small", "1.0")
+            .file("small/__init__.py", "")
+            .file("small/first.py", "VALUE = 1")
+            .file("small/second.py", SECOND)
+            .file("small/more/__init__.py", "from . import third")
+            .file("small/more/third.py", "VALUE = 3")
+            .file("small/more/marked.txt", MARKED)
+            .separate()
+            .set("partial", json!(true))
+            .set("entry", json!(["small.first"]));
+        let sha256 = repository.publish(&small);
+        let server = RepositoryServer::start(&repository.root()).await;
+        Self {
+            repository,
+            server,
+            sha256,
+        }
+    }
+
+    fn setup(&self, realm: Realm) -> Setup {
+        let config = json!({"repositories": {&self.server.url(): {"root": self.repository.pin()}}});
+        Setup {
+            realm,
+            config: Some(config),
+            ..Setup::default()
+        }
+    }
+
+    /// A cell that loads it; without a request, where the cache has what it needs.
+    fn load(&self) -> String {
+        format!(
+            "release = await loadRelease('{}/small', sha256='{}')\n",
+            self.server.url(),
+            self.sha256
+        )
+    }
+}
+
+async fn after_a_prefetch_of_everything_nothing_needs_the_network(context: Context) {
+    for realm in [Realm::Page, Realm::Worker] {
+        let (site, small) = (Site::start().await, Small::open().await);
+        let page = context.open(&site, &small.setup(realm)).await;
+        // Imports of which the cell says nothing: those that it names are fetched before it runs.
+        page.run(&format!("{}await release.prefetch()", small.load()))
+            .await;
+        small.server.stop().await;
+        let found = page
+            .run(
+                "marked = open(release.path + '/small/more/marked.txt', 'rb').read()\n\
+                 import importlib\n\
+                 names = ['small.first', 'small.second', 'small.more.third']\n\
+                 [importlib.import_module(name).VALUE for name in names] + [list(marked)]",
+            )
+            .await;
+        assert_eq!(found, json!([1, 2, 3, MARKED]), "{realm:?}");
+        page.kill().await;
+    }
+}
+
+async fn what_an_earlier_visit_used_and_the_cache_lost_is_not_waited_for(context: Context) {
+    let (site, small) = (Site::start().await, Small::open().await);
+    let setup = small.setup(Realm::Page);
+    let page = context.open(&site, &setup).await;
+    page.run(&format!(
+        "{}await release.prefetch('small.second')",
+        small.load()
+    ))
+    .await;
+    let second = Sha256Digest::of(SECOND.as_bytes()).to_string();
+    page.flip_stored_bit(&second, 0).await;
+    page.kill().await;
+
+    small.server.fault("objects/*", Fault::Hold);
+    small.server.forget_requests();
+    let page = context.open(&site, &setup).await;
+    let found = page
+        .run(&format!(
+            "{}import small.first\n[small.first.VALUE, release.network['requests']]",
+            small.load()
+        ))
+        .await;
+    assert_eq!(found, json!([1, 0]));
+    // It comes in the background.
+    small
+        .server
+        .wait_for_requests("the object that was lost", |log| {
+            log.iter().any(|logged| logged.path.ends_with(&second))
+        })
+        .await;
+    small.server.mend();
+    small.server.release_held();
+    page.run("await release.prefetch()").await;
+    assert!(page.stored_objects().await.contains(&second));
+}
+
+async fn a_file_that_came_damaged_once_is_read_when_the_server_is_mended(context: Context) {
+    let (site, small) = (Site::start().await, Small::open().await);
+    for realm in [Realm::Page, Realm::Worker] {
+        let page = context.open(&site, &small.setup(realm)).await;
+        page.run(&format!(
+            "import webimport; await webimport.cache.clear()\n{}",
+            small.load()
+        ))
+        .await;
+        // The answer may be kept for a year, and is: by the HTTP cache, which a synchronous request goes through.
+        small.server.fault("objects/*", Fault::FlipBit(0));
+        let read = "open(release.path + '/small/second.py').read()";
+        let raised = page.raises(read).await;
+        assert_eq!(raised.class, "OSError", "{realm:?}: {raised}");
+        small.server.mend();
+        assert_eq!(page.run(read).await, SECOND, "{realm:?}");
+        page.kill().await;
+    }
+}
+
+async fn a_file_with_a_byte_order_mark_is_read_as_it_is_in_a_worker(context: Context) {
+    let (site, small) = (Site::start().await, Small::open().await);
+    let page = context.open(&site, &small.setup(Realm::Worker)).await;
+    let found = page
+        .run(&format!(
+            "{}list(open(release.path + '/small/more/marked.txt', 'rb').read())",
+            small.load()
+        ))
+        .await;
+    assert_eq!(found, json!(MARKED));
 }
 
 async fn a_module_that_cannot_be_had_is_an_import_error_and_can_be_had_later(context: Context) {

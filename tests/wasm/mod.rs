@@ -5,6 +5,7 @@
 mod bytes;
 mod client;
 mod fetch;
+mod files;
 mod store;
 
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);

@@ -13,7 +13,7 @@ import { type Progress, type Release, type Warning, WebImportError } from "../pu
 import { type ConfigBlock, type Place, readConfigBlocks } from "./config_blocks.js";
 import { toWebImportError } from "./errors.js";
 import { dispatch } from "./events.js";
-import { preloadLibraries } from "./libraries.js";
+import { largeLibraries, preloadLibraries } from "./libraries.js";
 import { type FileTree, ReleaseMount } from "./mount.js";
 import type { FileSystem } from "./pyodide.js";
 import { type Description, releaseOf } from "./release.js";
@@ -25,6 +25,8 @@ interface Ready {
   readonly path: string;
   readonly tree: FileTree;
   readonly files: Files;
+  /** The cache tag of the interpreter that it is for. */
+  readonly tag: string;
 }
 
 /** A release that is mounted. */
@@ -33,6 +35,11 @@ interface Mounted {
   readonly files: Files;
   /** Where its files are in the objects. */
   readonly places: Pick<FileTree, "paths" | "spans">;
+  /** The object of each path that needs nothing but its bytes; made when it is first asked for. */
+  objects?: Map<string, number>;
+  readonly tag: string;
+  /** Resolves when what was fetched last is in the mount, or could not be fetched. */
+  turn: Promise<unknown>;
 }
 
 /** The host of one Pyodide; `webimport._compat` in Python names the same methods. */
@@ -74,8 +81,9 @@ export class Host {
       const prepared = await this.#client.load(request, (json) => this.#progress(json, onProgress));
       const { description, path, paths, spans, objects, buffers, files } = prepared;
       prepared.free();
-      const ready = { path, tree: { paths, spans, objects, buffers }, files };
-      await preloadLibraries(this.#FS, path, ready.tree);
+      const { tag } = (JSON.parse(request) as { python: { tag: string } }).python;
+      const ready = { path, tree: { paths, spans, objects, buffers }, files, tag };
+      await preloadLibraries(this.#FS, path, largeLibraries(ready.tree, tag), ready.tree);
       if (this.#prepared.has(ticket)) this.#prepared.set(ticket, ready);
       else files.free();
       return description;
@@ -90,13 +98,14 @@ export class Host {
     const ready = this.#prepared.get(ticket);
     guarded(() => {
       if (!ready) throw new Error(`nothing is prepared under the ticket ${ticket}`);
-      const { path, tree, files } = ready;
+      const { path, tree, files, tag } = ready;
       const source = {
         read: (object: number) => files.read(object),
         onTrouble: (error: unknown) => this.#warn(path, error),
       };
       const places = { paths: tree.paths, spans: tree.spans };
-      this.#mounts.set(path, { mount: new ReleaseMount(this.#FS, path, tree, source), files, places });
+      const mount = new ReleaseMount(this.#FS, path, tree, source);
+      this.#mounts.set(path, { mount, files, places, tag, turn: Promise.resolve() });
       this.#prepared.delete(ticket);
       this.#follow(path, files);
     });
@@ -123,31 +132,55 @@ export class Host {
     return this.#mounts.get(path)?.mount.lacks(file) ?? false;
   }
 
+  /** Whether the bytes of a file that the mount lacks are here, so that `bring` gives them without the network. */
+  ready(path: string, file: string): boolean {
+    const mounted = this.#mounts.get(path);
+    if (mounted === undefined) return false;
+    mounted.objects ??= readable(mounted);
+    const object = mounted.objects.get(file.slice(path.length + 1));
+    return object !== undefined && mounted.files.holds(object);
+  }
+
   /**
    * Fetches what `modules` (a JSON list of dotted names) and their imports need; what that took, as JSON. An empty
-   * list: everything, into the cache.
+   * list: everything, into the cache, and into memory what there is room for.
    */
   async fetch(path: string, modules: string): Promise<string> {
     const mounted = this.#mounts.get(path);
     if (mounted === undefined) throw unloaded(path);
     const names = JSON.parse(modules) as string[];
     try {
-      if (names.length === 0) {
-        await mounted.files.complete();
-        return "{}";
-      }
-      const supply = await mounted.files.fetch(names);
-      const { objects, buffers, report } = supply;
-      supply.free();
-      await preloadLibraries(this.#FS, path, { ...mounted.places, objects, buffers });
-      // It may have been unloaded in the meantime; another mount at this path has files of its own.
-      if (this.#mounts.get(path) !== mounted) throw unloaded(path);
-      mounted.mount.supply({ objects, buffers });
-      this.#follow(path, mounted.files, names);
-      return report;
+      // Not in turn: an import that waits for one module does not wait for all others.
+      if (names.length === 0) await mounted.files.complete();
+      // Of two that want the same, the second finds it in the mount; and nobody is told that something is there before
+      // it is, whoever got it. A fetch that fails lets the next one begin.
+      const supplied = mounted.turn.then(() => this.#supply(path, mounted, names));
+      mounted.turn = supplied.catch(() => {});
+      return await supplied;
     } catch (error) {
       throw toWebImportError(error);
     }
+  }
+
+  async #supply(path: string, mounted: Mounted, names: string[]): Promise<string> {
+    const { mount, files, places, tag } = mounted;
+    // It may have been unloaded in the meantime; another mount at this path has files of its own.
+    const check = () => {
+      if (this.#mounts.get(path) !== mounted) throw unloaded(path);
+    };
+    check();
+    const libraries = largeLibraries(places, tag);
+    const large = Uint32Array.from(libraries, ({ object }) => object);
+    // Of everything, what cannot be made ready in the middle of an import.
+    const supply = await (names.length === 0 ? files.give(large) : files.fetch(names));
+    const { objects, buffers, report } = supply;
+    supply.free();
+    await preloadLibraries(this.#FS, path, libraries, { objects, buffers });
+    check();
+    mount.supply({ objects, buffers });
+    files.supplied(objects);
+    if (names.length > 0) this.#follow(path, files, names);
+    return report;
   }
 
   /** Whether the thread may wait for a request: no page stands still for it. */
@@ -240,6 +273,12 @@ export class Host {
     dispatch("progress", JSON.parse(json) as Progress);
     onProgress?.(json);
   }
+}
+
+function readable({ places, tag }: Mounted): Map<string, number> {
+  const objects = new Map(places.paths.map((file, index) => [file, places.spans[3 * index] as number]));
+  for (const { file } of largeLibraries(places, tag)) objects.delete(file);
+  return objects;
 }
 
 function unloaded(path: string): WebImportError {

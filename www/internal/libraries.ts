@@ -7,25 +7,44 @@
  * `dlopen`, which says why when it is imported.
  */
 
-import type { FileTree } from "./mount.js";
+import type { FileTree, Objects } from "./mount.js";
 import type { FileSystem } from "./pyodide.js";
 
 /** Bytes of a library that every main thread compiles at once. */
 const AT_ONCE = 8 * 1024 * 1024;
 
+/** Names the interpreter that a library is for, where it is for one. */
+const FOREIGN = /\.(cpython-\d+)[^/]*\.so$/;
+
+/** A file and where it is. */
+interface Library {
+  readonly file: string;
+  readonly object: number;
+  readonly offset: number;
+  readonly size: number;
+}
+
 /**
- * Resolves when the libraries of the release at `path` can be opened that are in the objects of `tree`. Workers have no
- * limit.
+ * What of these files has to be preloaded for an interpreter with the cache tag `tag`: nothing in a worker, which
+ * compiles at once whatever the size.
  */
-export async function preloadLibraries(FS: FileSystem, path: string, tree: FileTree): Promise<void> {
-  if (typeof document === "undefined") return;
-  const { paths, spans, objects, buffers } = tree;
-  const there = new Map(Array.from(objects, (object, index) => [object, buffers[index]]));
+export function largeLibraries({ paths, spans }: Pick<FileTree, "paths" | "spans">, tag: string): Library[] {
+  if (typeof document === "undefined") return [];
+  const libraries: Library[] = [];
   for (const [index, file] of paths.entries()) {
     const [object, offset, size] = spans.subarray(3 * index, 3 * index + 3) as unknown as [number, number, number];
-    const bytes = there.get(object);
-    if (!file.endsWith(".so") || size <= AT_ONCE || bytes === undefined) continue;
-    await preload(FS, path, file, bytes.subarray(offset, offset + size));
+    if (!file.endsWith(".so") || size <= AT_ONCE || (FOREIGN.exec(file)?.[1] ?? tag) !== tag) continue;
+    libraries.push({ file, object, offset, size });
+  }
+  return libraries;
+}
+
+/** Resolves when those of the libraries of the release at `path` can be opened whose objects are there. */
+export async function preloadLibraries(FS: FileSystem, path: string, libraries: Library[], there: Objects): Promise<void> {
+  const buffers = new Map(Array.from(there.objects, (object, index) => [object, there.buffers[index]]));
+  for (const { file, object, offset, size } of libraries) {
+    const bytes = buffers.get(object);
+    if (bytes !== undefined) await preload(FS, path, file, bytes.subarray(offset, offset + size));
   }
 }
 

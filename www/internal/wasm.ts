@@ -31,10 +31,16 @@ export interface Prepared extends FileTree {
 export interface Files {
   /** What these modules and their imports need and was not handed over yet. */
   fetch(modules: string[]): Promise<Supply>;
+  /** Those of these objects that were not handed over yet. */
+  give(objects: Uint32Array): Promise<Supply>;
+  /** The mount has these objects: they count as handed over from now on. */
+  supplied(objects: Uint32Array): void;
   /** Gets the sources that the load, or the `fetch` of these modules, left out. */
   follow(modules?: string[]): Promise<void>;
-  /** Gets everything that the release has for this interpreter into the cache. */
+  /** Gets everything that the release has for this interpreter into the cache, and holds what there is room for. */
   complete(): Promise<void>;
+  /** Whether `read` gives an object without the network. */
+  holds(object: number): boolean;
   /** An object that was not handed over yet, at once. */
   read(object: number): Uint8Array;
   free(): void;

@@ -82,12 +82,13 @@ export class Client {
   }
 }
 
-/** What comes after the load of a partial release. `globalThis.fetched` notes who asked for what. */
+/** What comes after the load of a partial release. `globalThis.fetched` notes what the network was asked for. */
 class Files {
   constructor(tree, imports = {}) {
     this.tree = tree;
     this.imports = imports;
     this.given = new Set(tree.objects);
+    this.held = new Set();
   }
 
   async fetch(modules) {
@@ -105,19 +106,35 @@ class Files {
       }
     };
     modules.forEach(add);
-    const objects = Uint32Array.from([...wanted].filter((index) => !this.given.has(index)));
-    for (const index of objects) this.given.add(index);
+    return this.give([...wanted]);
+  }
+
+  async give(wanted) {
+    const objects = Uint32Array.from(wanted.filter((index) => !this.given.has(index)));
     const buffers = Array.from(objects, (index) => this.tree.contents[index]);
     return { report: JSON.stringify({ fetched: objects.length, bytes: 9, requests: objects.length, cached: 0 }), objects, buffers, free() {} };
+  }
+
+  supplied(objects) {
+    for (const index of objects) {
+      this.given.add(index);
+      this.held.delete(index);
+    }
   }
 
   async follow() {}
 
   async complete() {
     globalThis.fetched = [...(globalThis.fetched ?? []), ["complete"]];
+    for (const index of this.tree.paths.keys()) if (!this.given.has(index)) this.held.add(index);
+  }
+
+  holds(object) {
+    return this.held.has(object);
   }
 
   read(object) {
+    if (this.held.delete(object)) return this.tree.contents[object];
     globalThis.fetched = [...(globalThis.fetched ?? []), ["read", this.tree.paths[object]]];
     if (this.tree.paths[object].includes("broken")) throw { code: "fetch.network", message: "no network", hint: "try again" };
     return this.tree.contents[object];
