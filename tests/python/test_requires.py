@@ -36,7 +36,7 @@ def test_requirements_are_read(text, expected):
     assert _requires.parse(text)[:3] == expected
 
 
-@pytest.mark.parametrize("text", ["", "-numpy", "numpy (>=2", ">=2", "[x]"])
+@pytest.mark.parametrize("text", ["", "-numpy", "numpy (>=2", ">=2", "[x]", "a" * 9_000 + " " * 9_000 + "("])
 def test_what_is_no_requirement_is_none(text):
     assert _requires.parse(text) is None
 
@@ -77,12 +77,20 @@ def test_versions_are_compared_by_their_numbers(specifier, version, expected):
         ("python_version < '3' or implementation_name == 'cpython'", sys.implementation.name == "cpython"),
         ("'cpy' in implementation_name and python_version not in '2.7'", True),
         ("extra == 'test'", False),
+        ("platform_python_implementation == 'PyPy' and python_version < '9'", False),
+        ("os_name == 'nowhere'", False),
+        ("platform_system == 'nowhere' or platform_machine == 'nowhere'", False),
+        # One part may settle it.
+        ("unknown == 'x' and python_version < '3'", False),
+        ("unknown == 'x' or python_version > '3'", True),
         # What cannot be decided holds.
         ("platform_version >= '5'", True),
         ("python_version ~= '3.8'", True),
         ("sys_platform > 'a'", True),
         ("__import__('os').system('x')", True),
         ("not (", True),
+        ("unknown == 'x' and python_version > '3'", True),
+        ("-" * 50_000 + "1", True),
     ],
 )
 def test_markers_are_decided(marker, expected):
@@ -124,3 +132,29 @@ def test_a_package_that_did_not_load_is_missing(host, app):
         app("numpie")
     assert "could not load" in str(caught.value)
     assert not host.mounted
+
+
+def test_extras_bring_what_they_require(host, load, app):
+    metadata = "\n".join([
+        "Metadata-Version: 2.1",
+        "Name: shapes",
+        "Version: 1.2",
+        "Provides-Extra: fast-lane",
+        "Provides-Extra: docs",
+        "Requires-Dist: numpie>=2; extra == 'fast-lane'",
+        "Requires-Dist: writer; extra == 'docs'",
+        "Requires-Dist: always",
+        "",
+    ])
+    load("shapes", {"shapes.py": "", "shapes-1.2.dist-info/METADATA": metadata})
+    host.packages = {"numpie": "2.3"}
+    assert app("shapes[Fast_Lane]>=1").loaded
+    assert host.installed == ["numpie"]
+
+
+def test_what_an_extra_requires_and_nobody_has_is_missing(load, app):
+    metadata = "Metadata-Version: 2.1\nName: shapes\nVersion: 1.2\nRequires-Dist: numpie; extra == 'fast'\n"
+    load("shapes", {"shapes.py": "", "shapes-1.2.dist-info/METADATA": metadata})
+    with pytest.raises(webimport.ResolveError) as caught:
+        app("shapes[fast]")
+    assert "`numpie; extra == 'fast'`" in str(caught.value)

@@ -51,7 +51,10 @@ class Host(Protocol):
         """The version of a package (normalised name) that Pyodide's lock file has."""
 
     async def load_packages(self, names: list[str]) -> None:
-        """Loads packages of Pyodide's lock file. What went wrong is known by what is not installed then."""
+        """Loads packages of Pyodide's lock file and what they depend on there.
+
+        Raises ``FetchError`` (``fetch.package``) for those that are not loaded then.
+        """
 
     def configure(self, layer: str, text: str) -> None:
         """Replaces a layer of the config: ``page``, ``notebook`` or ``call``."""
@@ -139,7 +142,10 @@ class PyodideHost:
     def bring(self, path: str, file: str, module: str) -> None:
         from pyodide.ffi import can_run_sync, run_sync
 
-        if can_run_sync():
+        if _host().ready(path, file):
+            with _coded():
+                _host().bring(path, file)
+        elif can_run_sync():
             run_sync(self.fetch(path, json.dumps([module])))
         elif _host().mayBlock:
             with _coded():
@@ -162,14 +168,19 @@ class PyodideHost:
         import pyodide_js
         from pyodide.ffi import JsException, to_js
 
+        reason = ""
         try:
             await pyodide_js.loadPackage(to_js(names))
+            # It says of what it could not fetch to the log only.
+            missing = _not_loaded(names)
         except JsException as error:
+            missing, reason = names, f": {error}"
+        if missing:
             raise FetchError(
-                f"Pyodide could not load {', '.join(names)}: {error}",
+                f"Pyodide could not load {', '.join(missing)}{reason}",
                 code="fetch.package",
                 hint="see what the browser's network log says of its package files",
-            ) from None
+            )
 
     def configure(self, layer: str, text: str) -> None:
         with _coded():
@@ -197,6 +208,31 @@ class PyodideHost:
 
     def announce(self, event: str, text: str) -> None:
         _host().announce(event, text)
+
+
+def _not_loaded(names: list[str]) -> list[str]:
+    """Those of the packages and of all that they depend on in the lock file that are not there."""
+    import pyodide_js
+
+    packages, loaded = pyodide_js.lockfile.packages, pyodide_js.loadedPackages
+    seen, queue = set(names), list(names)
+    while queue:
+        for name in getattr(getattr(packages, queue.pop(), None), "depends", None) or ():
+            if name not in seen:
+                seen.add(name)
+                queue.append(name)
+    return sorted(name for name in seen if not hasattr(loaded, name) and not _is_installed(name))
+
+
+def _is_installed(name: str) -> bool:
+    # Not at the top: only a release that requires something needs it.
+    from importlib import metadata
+
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _host() -> Any:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import ast
 import operator
+import os
+import platform
 import re
 import sys
 from collections.abc import Callable
@@ -21,35 +23,40 @@ from typing import NamedTuple
 from . import _compat
 from ._errors import ResolveError
 
-_REQUIREMENT = re.compile(
-    r"""\s*(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*
-    (?:\[[^\]]*\]\s*)?
-    (?:@\s*\S+|(?P<bare>[^;()@]*)|\((?P<inside>[^;()]*)\))\s*
-    (?:;(?P<marker>.*))?$""",
-    re.VERBOSE | re.DOTALL,
-)
+_NAME = re.compile(r"\s*([A-Za-z0-9._-]+)\s*")
 _CLAUSE = re.compile(r"\s*(===|~=|==|!=|<=|>=|<|>)\s*v?(\d+(?:\.\d+)*)(\.\*)?\s*$")
 _NUMBERS = re.compile(r"v?(\d+(?:\.\d+)*)$")
 _ORDERS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne}
 
 
 class Requirement(NamedTuple):
-    """One requirement. ``name`` is normalised; ``text`` is how the publisher wrote it."""
+    """One requirement. ``name`` and ``extras`` are normalised; ``text`` is how the publisher wrote it."""
 
     name: str
     specifier: str
     marker: str
     text: str
+    extras: tuple[str, ...] = ()
 
 
 async def satisfy(host: _compat.Host, release: str, requires: list[str]) -> None:
     """Loads what is required and not there. ``release``: for messages.
 
-    Raises ``ResolveError`` (``resolve.requires``) with all that cannot be had, before anything is loaded, and
-    where Pyodide did not load what its lock file has.
+    Raises ``ResolveError`` (``resolve.requires``) with all that cannot be had, before anything is loaded, except
+    where that shows only then: what the extras of a loaded package require, and what Pyodide did not load although
+    its lock file has it.
     """
+    queue = [parsed for text in requires if (parsed := parse(text)) and applies(parsed.marker)]
+    seen = set(queue)
+    while queue:
+        await _satisfy(host, release, queue)
+        queue = [it for requirement in queue for it in _of_extras(requirement) if it not in seen]
+        seen.update(queue)
+
+
+async def _satisfy(host: _compat.Host, release: str, requirements: list[Requirement]) -> None:
     wanted, missing = [], []
-    for requirement in (parsed for text in requires if (parsed := parse(text)) and applies(parsed.marker)):
+    for requirement in requirements:
         installed = _installed(requirement.name)
         offered = host.package_version(requirement.name) if installed is None else None
         if installed is not None and fits(requirement.specifier, installed):
@@ -70,23 +77,62 @@ async def satisfy(host: _compat.Host, release: str, requires: list[str]) -> None
         )
 
 
+def _of_extras(requirement: Requirement) -> list[Requirement]:
+    """What the extras of an installed distribution require beside what it always does."""
+    if not requirement.extras:
+        return []
+    found = []
+    for text in metadata.requires(requirement.name) or ():
+        parsed = parse(text)
+        if parsed is None or "extra" not in parsed.marker:
+            continue
+        if any(applies(parsed.marker, extra) for extra in requirement.extras) and not applies(parsed.marker):
+            found.append(parsed)
+    return found
+
+
 def parse(text: str) -> Requirement | None:
     """None for what is no requirement."""
-    match = _REQUIREMENT.match(text)
-    if match is None:
+    match = _NAME.match(text)
+    if match is None or not (match[1][0].isalnum() and match[1][-1].isalnum()):
         return None
-    name = re.sub(r"[-_.]+", "-", match["name"]).lower()
-    return Requirement(name, (match["bare"] or match["inside"] or "").strip(), match["marker"] or "", text.strip())
+    rest, extras = text[match.end() :], ""
+    if rest.startswith("["):
+        extras, bracket, rest = rest[1:].partition("]")
+        if not bracket:
+            return None
+        rest = rest.lstrip()
+    if rest.startswith("@"):
+        # A URL ends at white space, and may have a semicolon in it.
+        _, _, rest = rest[1:].strip().partition(" ")
+        specifier, rest = "", rest.lstrip()
+        if rest and not rest.startswith(";"):
+            return None
+        marker = rest[1:]
+    else:
+        specifier, _, marker = rest.partition(";")
+        specifier = specifier.strip()
+        if specifier.startswith("(") and specifier.endswith(")"):
+            specifier = specifier[1:-1].strip()
+        if any(sign in specifier for sign in "()@"):
+            return None
+    names = tuple(_normalised(extra) for extra in extras.split(",") if extra.strip())
+    return Requirement(_normalised(match[1]), specifier, marker, text.strip(), names)
 
 
-def applies(marker: str) -> bool:
+def _normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
+def applies(marker: str, extra: str = "") -> bool:
     """Whether an environment marker holds for this interpreter; True for one that cannot be decided."""
     if not marker.strip():
         return True
     try:
-        return _decide(ast.parse(marker.strip(), mode="eval").body)
-    except (SyntaxError, ValueError, KeyError, TypeError, RecursionError):
+        tree = ast.parse(marker.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return True
+    return _decide(tree.body, extra) is not False
 
 
 def fits(specifier: str, version: str) -> bool:
@@ -122,21 +168,25 @@ def _numbers(version: str) -> tuple[int, ...] | None:
     return tuple(map(int, match[1].split("."))) if match else None
 
 
-def _decide(node: ast.expr) -> bool:
+def _decide(node: ast.expr, extra: str) -> bool | None:
+    """None where it is not known."""
     if isinstance(node, ast.BoolOp):
-        answers = [_decide(value) for value in node.values]
-        return all(answers) if isinstance(node.op, ast.And) else any(answers)
+        answers = [_decide(value, extra) for value in node.values]
+        decisive = isinstance(node.op, ast.Or)
+        if decisive in answers:
+            return decisive
+        return None if None in answers else not decisive
     if not isinstance(node, ast.Compare) or len(node.ops) != 1:
-        raise ValueError("no comparison")
-    left, right = (_value(side) for side in (node.left, node.comparators[0]))
-    sign = _SIGNS[type(node.ops[0])]
+        return None
+    left, right = (_value(side, extra) for side in (node.left, node.comparators[0]))
+    sign = _SIGNS.get(type(node.ops[0]))
+    if left is None or right is None or sign is None:
+        return None
     if sign in ("in", "not in"):
         return (left in right) is (sign == "in")
     one, other = _numbers(left), _numbers(right)
     if one is None or other is None:
-        if sign not in ("==", "!="):
-            raise ValueError("no order")
-        return (left == right) is (sign == "==")
+        return (left == right) is (sign == "==") if sign in ("==", "!=") else None
     return _compare(_ORDERS[sign], one, other)
 
 
@@ -152,20 +202,29 @@ _SIGNS = {
 }
 
 
-def _value(node: ast.expr) -> str:
+def _value(node: ast.expr, extra: str) -> str | None:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.Name):
-        return _ENVIRONMENT[node.id]()
-    raise ValueError("neither a text nor a variable")
+        if node.id == "extra":
+            return extra
+        variable = _ENVIRONMENT.get(node.id)
+        return variable() if variable is not None else None
+    return None
 
 
 _ENVIRONMENT: dict[str, Callable[[], str]] = {
     "python_version": lambda: ".".join(map(str, sys.version_info[:2])),
     "python_full_version": lambda: ".".join(map(str, sys.version_info[:3])),
+    "implementation_version": lambda: ".".join(map(str, sys.version_info[:3])),
+    "os_name": lambda: os.name,
     "sys_platform": lambda: sys.platform,
+    "platform_machine": platform.machine,
+    "platform_release": platform.release,
+    "platform_system": platform.system,
+    "platform_version": platform.version,
     "implementation_name": lambda: sys.implementation.name,
-    "extra": lambda: "",
+    "platform_python_implementation": platform.python_implementation,
 }
 
 
