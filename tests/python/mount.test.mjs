@@ -201,6 +201,15 @@ text`);
       assert.throws(() => python("open('/webimport/sparse/c.txt')"), /OSError: \[Errno 29\]/);
       assert.deepEqual(troubles, ["no network"]);
       assert.throws(() => sparse.bring("/webimport/sparse/c.txt"), /no network/);
+      const opened = python(
+        `
+failures = 0
+for _ in range(5000):
+    try: open('/webimport/sparse/c.txt')
+    except OSError: failures += 1
+[failures, open('/webimport/sparse/a.txt').read()]`,
+      ).toJs();
+      assert.deepEqual(opened, [5000, "first"], "a failure keeps no descriptor");
       sparse.supply({ objects: Uint32Array.of(2), buffers: [tree.contents[2]] });
       assert.equal(python("open('/webimport/sparse/c.txt').read()"), "third");
       sparse.unmount();

@@ -255,8 +255,14 @@ function folderOperations(FS: FileSystem): NodeOperations {
 
 function fileStreams(FS: FileSystem, open: () => Uint8Array): StreamOperations {
   return {
-    open({ node }) {
-      node.contents ??= open();
+    open({ node, fd }) {
+      try {
+        node.contents ??= open();
+      } catch (error) {
+        // Emscripten has given the descriptor out already, and has 4,096 of them.
+        FS.closeStream(fd);
+        throw error;
+      }
     },
     llseek: seek(FS),
     read({ node }, buffer, offset, length, position) {

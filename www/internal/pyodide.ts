@@ -36,6 +36,8 @@ export interface FileSystem {
   unmount(path: string): void;
   mkdirTree(path: string): void;
   rmdir(path: string): void;
+  /** Gives a descriptor back without asking the file. */
+  closeStream(descriptor: number): void;
   writeFile(path: string, text: string): void;
   /** With a library's bytes: compiles and links it, so that `dlopen` of that path finds it done. */
   createPreloadedFile(
@@ -78,6 +80,7 @@ export interface Node {
 /** An open file. */
 export interface Stream {
   readonly node: Node;
+  readonly fd: number;
   readonly position: number;
 }
 
