@@ -484,13 +484,20 @@ except webimport.ResolveError as error: result = [error.code, error.name, error.
         pyodide,
         `
 import big, webimport
+import warnings
+told = []
+warnings.showwarning = lambda message, *rest, **more: told.append(str(message))
+warnings.simplefilter("always")
 try: import big.broken
 except webimport.FetchError as error: result = [error.code]
 try: open(release.path + "/big/broken.py")
 except OSError as error: result.append(error.errno)`,
       );
       assert.deepEqual(result, ["fetch.network", 29]);
-      assert.deepEqual(warnings, [{ code: "fetch.network", message: "no network", hint: "try again", release: "big@1.0" }]);
+      const text = "big@1.0: no network; try again";
+      assert.deepEqual(await cell(pyodide, "result = told"), [text, text]);
+      const warning = { code: "fetch.network", message: "no network", hint: "try again", release: "big@1.0" };
+      assert.deepEqual(warnings.slice(-2), [warning, warning]);
     });
   });
 

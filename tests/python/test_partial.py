@@ -19,6 +19,8 @@ FILES = {
     "big/deep/util.py": "def fail():\n    raise ValueError('deep')\n",
     "big/late.py": "from . import core\n",
     "big/data.txt": "data",
+    "big/_vendor/tool.py": "WHO = 'tool'\n",
+    "big/counted.py": "import builtins\nbuiltins.counted_runs += 1\nVALUE = 1\n",
     "plugin/extra.py": "NAME = 'extra'\n",
 }
 CLOSURES = {
@@ -27,6 +29,8 @@ CLOSURES = {
     "big.core": ["big/__init__.py", "big/core.py", "big/deep/__init__.py", "big/deep/util.py"],
     "big.late": ["big/__init__.py", "big/core.py", "big/deep/__init__.py", "big/deep/util.py", "big/late.py"],
     "big.deep": ["big/__init__.py", "big/deep/__init__.py"],
+    "big._vendor.tool": ["big/__init__.py", "big/_vendor/tool.py"],
+    "big.counted": ["big/__init__.py", "big/counted.py"],
     "plugin.extra": ["plugin/extra.py"],
 }
 
@@ -64,7 +68,7 @@ def test_prefetched_modules_need_nothing(host, big):
 
 def test_where_nothing_can_wait_the_import_is_refused_and_may_be_tried_again(host, big):
     host.waits = False
-    with pytest.raises(ImportError) as caught:
+    with pytest.raises(ImportError) as caught, pytest.warns(webimport.WebImportWarning, match="big@1.0: not fetched"):
         importlib.import_module("big.core")
     assert caught.value.code == "resolve.not_fetched"
     assert not isinstance(caught.value, ModuleNotFoundError)
@@ -75,9 +79,11 @@ def test_where_nothing_can_wait_the_import_is_refused_and_may_be_tried_again(hos
 
 def test_a_failed_fetch_is_the_error_of_the_import(host, big):
     host.error = webimport.FetchError("no network", code="fetch.network", hint="try again")
-    with pytest.raises(webimport.FetchError):
+    with pytest.raises(webimport.FetchError), pytest.warns(webimport.WebImportWarning, match="no network"):
         importlib.import_module("big.core")
     assert "big.core" not in sys.modules
+    told = {"code": "fetch.network", "message": "no network", "hint": "try again", "release": "big@1.0"}
+    assert host.announced[-1] == ("warning", told)
     host.error = None
     assert importlib.import_module("big.core").WHO == "core"
 
@@ -91,6 +97,39 @@ def test_a_fetched_module_is_like_any_other(big):
         assert "raise ValueError('deep')" in traceback.format_exc()
     assert importlib.reload(core) is core
     assert importlib.resources.files("big").joinpath("data.txt").read_text() == "data"
+
+
+def test_who_imports_while_another_waits_gets_the_whole_module(host, big, monkeypatch):
+    monkeypatch.setattr("builtins.counted_runs", 0, raising=False)
+    bring, seen = host.bring, []
+
+    def bring_slowly(path, file, module):
+        if module == "big.counted" and not seen:
+            # As another task does while this one is suspended.
+            seen.append(None)
+            seen[0] = importlib.import_module("big.counted")
+            assert seen[0].VALUE == 1
+        bring(path, file, module)
+
+    monkeypatch.setattr(host, "bring", bring_slowly)
+    counted = importlib.import_module("big.counted")
+    assert seen == [counted] and sys.modules["big.counted"] is counted
+    assert sys.modules["builtins"].counted_runs == 1
+    assert importlib.reload(counted) is counted
+    assert sys.modules["builtins"].counted_runs == 2
+
+
+def test_a_folder_inside_that_is_on_the_path_brings_its_modules(host, big, monkeypatch):
+    monkeypatch.syspath_prepend(os.path.join(big.path, "big", "_vendor"))
+    assert importlib.import_module("tool").WHO == "tool"
+    assert host.fetched == [["big._vendor.tool"]]
+    del sys.modules["tool"]
+
+
+def test_names_of_modules_are_text(big):
+    with pytest.raises(webimport.ConfigError) as caught:
+        run(big.prefetch(["big.core"]))
+    assert caught.value.code == "config.invalid"
 
 
 def test_loading_again_fetches_the_named_modules(host, big):
@@ -110,6 +149,8 @@ def test_loading_again_fetches_the_named_modules(host, big):
         ("def later():\n    from big.deep import util", [["big.deep", "big.deep.util"]]),
         ("from plugin import extra", [["plugin", "plugin.extra"]]),
         ("from . import big", []),
+        ("%time\nimport big.core\n!ls\nbig?", [["big.core"]]),
+        ("if True:\n    %load_ext x\nimport big.core", [["big.core"]]),
         ("import bigger, json", []),
         ("import (", []),
         ("\0", []),

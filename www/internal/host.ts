@@ -42,24 +42,32 @@ interface Mounted {
   turn: Promise<unknown>;
 }
 
+/** What the host asks of the Python package. */
+export interface Python {
+  /** Unloads a release, by its digest. */
+  unload(sha256: string): void;
+  /** Warns of what the release at `path` could not do. */
+  trouble(path: string, message: string, hint: string): void;
+}
+
 /** The host of one Pyodide; `webimport._compat` in Python names the same methods. */
 export class Host {
   readonly version = VERSION;
   readonly #client: Client;
   readonly #FS: FileSystem;
-  readonly #unload: (sha256: string) => void;
+  readonly #python: Python;
   readonly #prepared = new Map<number, Ready | null>();
   readonly #mounts = new Map<string, Mounted>();
   readonly #releases = new Map<string, Release>();
   readonly #place: Place;
   #config: string | undefined;
 
-  /** `place`: where the page's config blocks count. `unload` asks Python to unload a release, by its digest. */
-  constructor(client: Client, FS: FileSystem, place: Place, unload: (sha256: string) => void) {
+  /** `place`: where the page's config blocks count. */
+  constructor(client: Client, FS: FileSystem, place: Place, python: Python) {
     this.#client = client;
     this.#FS = FS;
     this.#place = place;
-    this.#unload = unload;
+    this.#python = python;
     // The first load finds them fetched; a failure is reported there, after another try.
     readConfigBlocks(place).catch(() => {});
   }
@@ -242,7 +250,7 @@ export class Host {
     const { sha256 } = description;
     const release = releaseOf(description, {
       unload: () => {
-        if (this.#releases.has(sha256)) this.#unload(sha256);
+        if (this.#releases.has(sha256)) this.#python.unload(sha256);
       },
       prefetch: async (modules = []) => void (await this.fetch(description.path, JSON.stringify(modules))),
     });
@@ -267,6 +275,8 @@ export class Host {
     const loaded = [...this.#releases.values()].find((release) => release.path === path);
     const release = loaded ? `${loaded.name}@${loaded.version}` : path.slice(path.lastIndexOf("/") + 1);
     dispatch("warning", { code, message, hint, release });
+    // Later: while Python opens a file it cannot be called.
+    queueMicrotask(() => this.#python.trouble(path, message, hint ?? ""));
   }
 
   #progress(json: string, onProgress: ((json: string) => void) | null): void {

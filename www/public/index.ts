@@ -131,10 +131,13 @@ function last(): Attached {
 async function start(pyodide: Pyodide, wasm?: Uint8Array): Promise<Host> {
   // Another copy of this module, such as the wheel's, may have been faster, also while this one starts.
   const client = pyodide._webimport ? undefined : await startClient(wasm);
-  const unload = (sha256: string) => void callBridge(pyodide, "unload", sha256);
+  const python = {
+    unload: (sha256: string) => void callBridge(pyodide, "unload", sha256),
+    trouble: (path: string, message: string, hint: string) => void callBridge(pyodide, "trouble", path, message, hint),
+  };
   const place = wasm || FROM_WHEEL ? "head" : "document";
   const isNew = pyodide._webimport === undefined;
-  const host = pyodide._webimport ?? new Host(client as Client, pyodide.FS, place, unload);
+  const host = pyodide._webimport ?? new Host(client as Client, pyodide.FS, place, python);
   if (host.version !== VERSION) throw otherVersion("the attached webimport.js");
   pyodide._webimport = host;
   installPackage(pyodide);

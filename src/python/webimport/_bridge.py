@@ -11,7 +11,7 @@ from typing import Any
 
 from . import _config, _load
 from ._errors import WebImportError
-from ._release import loaded
+from ._release import loaded, warn_of_trouble
 
 
 async def load(url: str, options: str) -> str:
@@ -37,6 +37,12 @@ def unload(sha256: str) -> str:
     release = loaded.get(sha256)
     if release is not None:
         release.unload()
+    return _done(None)
+
+
+def trouble(path: str, message: str, hint: str) -> str:
+    """Warns of what the release at that path could not do. ``hint`` may be empty."""
+    warn_of_trouble(path, message, hint)
     return _done(None)
 
 

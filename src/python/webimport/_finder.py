@@ -17,6 +17,8 @@ loaders have these brought when a module is loaded, with those of all that the m
 from __future__ import annotations
 
 import importlib
+import itertools
+import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -36,6 +38,7 @@ from types import ModuleType
 from typing import Any
 
 from . import _compat
+from ._errors import WebImportError
 
 #: Path of a loaded release to its entries on ``sys.path``, and these to the top-level names that they serve.
 _claims: dict[str, dict[str, frozenset[str]]] = {}
@@ -48,18 +51,21 @@ _REST = "/:rest"
 _partial: set[str] = set()
 
 
-# Bytes are brought by what `get_code` calls and not around it, so that the traceback of a module that does not
-# compile has no frame of these.
-
-
 class _BroughtSourceLoader(SourceFileLoader):
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return _brought(self, spec, _code_file(self.path))
+
+    # `reload` and `runpy` create no module. Here and not around `get_code`, so that the traceback of a module that
+    # does not compile has no frame of this loader.
     def path_stats(self, path: str) -> Mapping[str, Any]:
-        cached = cache_from_source(path)
-        _bring(self.name, cached if os.path.exists(cached) else path)
+        _bring(self.name, _code_file(path))
         return super().path_stats(path)
 
 
 class _BroughtSourcelessLoader(SourcelessFileLoader):
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return _brought(self, spec, self.path)
+
     def get_data(self, path: str) -> bytes:
         if path == self.path:
             _bring(self.name, path)
@@ -68,8 +74,7 @@ class _BroughtSourcelessLoader(SourcelessFileLoader):
 
 class _BroughtExtensionLoader(ExtensionFileLoader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        _bring(spec.name, self.path)
-        return super().create_module(spec)
+        return _brought(self, spec, self.path) or super().create_module(spec)
 
 
 _LOADERS = (
@@ -157,11 +162,65 @@ def has_module(path: str, name: str) -> bool:
     return os.path.isdir(stem) or any(os.path.isfile(stem + suffix) for suffix in all_suffixes())
 
 
-def _bring(fullname: str, file: str) -> None:
+def _code_file(source: str) -> str:
+    """The file that the code of a module is read from."""
+    try:
+        cached = cache_from_source(source)
+    except NotImplementedError:
+        return source
+    return cached if os.path.exists(cached) else source
+
+
+def _brought(loader: object, spec: ModuleSpec, file: str) -> ModuleType | None:
+    """Brings a module's bytes before it is in ``sys.modules``, where another task would find it empty.
+
+    All tasks of an event loop have one thread, so that the import lock stops none of them. What another one imported
+    while this one waited is returned, and its body is not run again.
+    """
+    if not _bring(spec.name, file):
+        return None
+    module = sys.modules.get(spec.name)
+    if module is not None:
+        # On the loader of this one spec, as a method would be a frame in the traceback of every module.
+        vars(loader)["exec_module"] = _leave
+    return module
+
+
+def _leave(module: ModuleType) -> None:
+    pass
+
+
+def _bring(fullname: str, file: str) -> bool:
+    """Gets the bytes of a module's file, if they are still to come; says whether they were."""
     root = next((root for root in _partial if contains(root, file)), None)
     host = _compat.running_host()
-    if root is not None and host is not None and host.lacks(root, file):
-        host.bring(root, file, fullname)
+    if root is None or host is None or not host.lacks(root, file):
+        return False
+    try:
+        host.bring(root, file, _name_in_release(root, file) or fullname)
+    except WebImportError as error:
+        # Not at the top: it imports this module.
+        from ._release import label_of, warn_of_trouble
+
+        # Library code takes an ImportError for a module that is not installed, and says nothing.
+        notice = {"code": error.code, "message": error.msg, "hint": error.hint, "release": label_of(root)}
+        host.announce("warning", json.dumps(notice))
+        warn_of_trouble(root, error.msg, error.hint)
+        raise
+    return True
+
+
+def _name_in_release(root: str, file: str) -> str | None:
+    """The dotted name of a module's file as the release has it: a folder of packages may be on ``sys.path`` itself."""
+    *folders, name = os.path.relpath(file, root).split(os.sep)
+    if folders and folders[-1] == "__pycache__":
+        folders.pop()
+    parts = [*folders, name.partition(".")[0]]
+    if parts[-1] == "__init__":
+        parts.pop()
+    # A file without a dotted name comes with the package around it.
+    named = list(itertools.takewhile(str.isidentifier, parts))
+    return ".".join(named) or None
 
 
 def _forget_finders(root: str) -> None:

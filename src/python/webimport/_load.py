@@ -64,7 +64,7 @@ async def load_release(
 
     Raises `WebImportError`, by stage: `ConfigError`, `TrustError`, `VerifyError`, `FetchError`,
     `ResolveError`, `StoreError`, `HostError`; and `WebImportWarning` where a filter makes warnings errors.
-    This call has loaded nothing then.
+    This call has loaded nothing then, except packages of Pyodide that the release requires.
     """
     try:
         allowed = _names(() if allow_shadow is None else allow_shadow, "allow_shadow")
@@ -114,8 +114,8 @@ def freeze() -> str:
 async def prefetch_imports(code: str) -> None:
     """Fetches what the imports in `code` need of the partial releases that are loaded.
 
-    For hosts that can wait before they run a cell, but not in the middle of it. Code that does not parse needs
-    nothing: it will not run.
+    For hosts that can wait before they run a cell, but not in the middle of it. Lines that are IPython's (``%``, ``!``,
+    ``?``) count as empty. Code that does not parse without them needs nothing.
     """
     partial = [release for release in loaded.values() if release.partial]
     names = _imported_names(code) if partial else set()
@@ -132,8 +132,8 @@ def _imported_names(code: str) -> set[str]:
     import ast
 
     try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError):
+        tree = ast.parse("\n".join(map(_without_magic, code.split("\n"))))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set()
     names: set[str] = set()
     for node in ast.walk(tree):
@@ -143,6 +143,14 @@ def _imported_names(code: str) -> set[str]:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
     return names
+
+
+def _without_magic(line: str) -> str:
+    text = line.strip()
+    if text.startswith(("%", "!", "?")) or text.endswith("?"):
+        # A block may consist of it.
+        return line[: len(line) - len(line.lstrip())] + "pass"
+    return line
 
 
 async def _load(

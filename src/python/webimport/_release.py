@@ -6,11 +6,12 @@ import importlib
 import json
 import linecache
 import sys
+import warnings
 from types import ModuleType
 from typing import Any
 
 from . import _compat, _finder
-from ._errors import HostError
+from ._errors import ConfigError, HostError, WebImportWarning
 
 #: Loaded releases by digest, in the order of loading.
 loaded: dict[str, Release] = {}
@@ -131,8 +132,15 @@ class Release:
         """Fetches modules (dotted names) of a partial release with all that they import, before they are imported.
 
         Imports do that themselves where Python can wait for the network; this is for where it cannot. Without
-        names, everything goes into the cache, so that no import and no traceback needs the network again. Raises `ResolveError` for a module that the release does not have, `FetchError`.
+        names, everything comes, so that no import and no traceback needs the network again. Raises `ResolveError`
+        for a module that the release does not have, `FetchError`.
         """
+        if not all(isinstance(module, str) for module in modules):
+            raise ConfigError(
+                f"`prefetch`: expected names of modules, got {modules!r}",
+                code="config.invalid",
+                hint='write prefetch("package.module", "package.other")',
+            )
         host = _compat.running_host()
         if host is None or not self.loaded:
             raise HostError(f"{self} is not loaded", code="host.unloaded", hint="load it again")
@@ -188,6 +196,22 @@ class Release:
 
 
 Release.__module__ = "webimport"
+
+
+def label_of(path: str) -> str:
+    """How messages call the release at `path`."""
+    release = next((release for release in loaded.values() if release.path == path), None)
+    return path.rpartition("/")[2] if release is None else f"{release.name}@{release.version}"
+
+
+def warn_of_trouble(path: str, message: str, hint: str | None) -> None:
+    """Warns of what went wrong after the load where the error itself says little, such as the ``OSError`` of a file."""
+    try:
+        text = f"{label_of(path)}: {message}" + (f"; {hint}" if hint else "")
+        warnings.warn(text, WebImportWarning, stacklevel=1)
+    except WebImportWarning:
+        # A filter makes warnings errors. The error that is on its way says what failed.
+        pass
 
 
 def remove_traces(path: str, names: set[str]) -> None:
