@@ -69,7 +69,7 @@ fn both_accept_what_a_later_format_may_add() {
 #[test]
 fn both_reject_what_the_format_does() {
     type Change = fn(&mut Value);
-    let changes: [Change; 31] = [
+    let changes: [Change; 33] = [
         |it| *it = json!([]),
         |it| it["format"] = json!("webimport-release/2"),
         |it| drop(it.as_object_mut().unwrap().remove("format")),
