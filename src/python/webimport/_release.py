@@ -132,8 +132,9 @@ class Release:
         """Fetches modules (dotted names) of a partial release with all that they import, before they are imported.
 
         Imports do that themselves where Python can wait for the network; this is for where it cannot. Without
-        names, everything comes, so that no import and no traceback needs the network again. Raises `ResolveError`
-        for a module that the release does not have, `FetchError`.
+        names, everything comes, so that no import, no traceback and no file of the release needs the network again;
+        what is over 128 MiB as transferred goes into the cache alone, from which imports that can wait, and
+        `prefetch` by name, get it. Raises `ResolveError` for a module that the release does not have, `FetchError`.
         """
         if not all(isinstance(module, str) for module in modules):
             raise ConfigError(
