@@ -24,7 +24,12 @@ fn check(data: &[u8]) -> Outcome {
     assert_eq!(manifest.name, name());
     assert!(manifest.files.len() <= limits.files && manifest.objects.len() <= limits.files);
     assert!(manifest.requires.len() <= limits.requirements);
-    assert!(manifest.requires.iter().all(|it| it.len() <= limits.requirement));
+    assert!(
+        manifest
+            .requires
+            .iter()
+            .all(|it| it.len() <= limits.requirement)
+    );
 
     let (mut total, mut decoded) = (0, 0);
     for object in &manifest.objects {
