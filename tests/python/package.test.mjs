@@ -444,7 +444,7 @@ except ModuleNotFoundError: result = "not found"
 except webimport.ResolveError as error: result = [error.code, error.name, error.hint, "big" in sys.modules]`,
       );
       assert.deepEqual(result, [
-        "resolve.not_fetched", "big", 'run `await release.prefetch("big")` first, `release` being what `loadRelease` returned', false,
+        "resolve.not_fetched", "big", 'run `await release.prefetch("big")` first, `release` being what `loadRelease` returned, or `await webimport.prefetch_imports(code)` with all imports of a cell', false,
       ]);
       assert.equal(await cell(pyodide, `await release.prefetch("big.core"); import big.core; result = big.core.WHO`), "core");
       assert.deepEqual(asked(), [["fetch", "big.core"]]);
@@ -471,6 +471,7 @@ except webimport.ResolveError as error: result = [error.code, error.name, error.
       asked();
       await release.prefetch(["big.late"]);
       await release.prefetch();
+      for (const wrong of ["big.late", [1]]) assert.equal((await rejection(release.prefetch(wrong))).code, "config.invalid");
       assert.equal(await webimport.loadRelease(`${REPOSITORY}/big@1.0`, { modules: ["big.core"] }), release);
       assert.deepEqual(asked(), [["fetch", "big.late"], ["complete"], ["fetch", "big.core"]]);
       release.unload();

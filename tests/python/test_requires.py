@@ -114,6 +114,16 @@ def test_pyodides_packages_are_loaded_before_the_release(host, app):
     assert release.loaded
 
 
+@pytest.mark.parametrize("offline", ["only", "stale"])
+def test_offline_nothing_of_pyodide_is_fetched(host, app, offline):
+    host.packages = {"numpie": "2.3.1"}
+    with pytest.raises(webimport.ResolveError) as caught:
+        app("numpie>=2", "pytest", offline=offline)
+    assert caught.value.code == "resolve.offline"
+    assert "`numpie>=2`" in str(caught.value) and "pytest" not in str(caught.value)
+    assert host.installed == [] and not host.mounted
+
+
 def test_all_that_is_missing_is_listed_and_nothing_is_loaded(host, app):
     host.packages = {"numpie": "1.26", "there": "1"}
     with pytest.raises(webimport.ResolveError) as caught:

@@ -252,7 +252,14 @@ export class Host {
       unload: () => {
         if (this.#releases.has(sha256)) this.#python.unload(sha256);
       },
-      prefetch: async (modules = []) => void (await this.fetch(description.path, JSON.stringify(modules))),
+      prefetch: async (modules = []) => {
+        if (!Array.isArray(modules) || !modules.every((module) => typeof module === "string")) {
+          throw new WebImportError("config.invalid", "`prefetch`: expected a list of names of modules", {
+            hint: 'write prefetch(["package.module"])',
+          });
+        }
+        await this.fetch(description.path, JSON.stringify(modules));
+      },
     });
     this.#releases.set(sha256, release);
     dispatch("loaded", release);

@@ -16,7 +16,9 @@ use webimport_core::limits::Limits;
 use webimport_core::manifest::{Distribution, FORMAT, ImportNames, Manifest};
 use webimport_core::names::{CacheTag, Channel, NameSyntax, ReleaseName, Version};
 
-use crate::bytecode::{self, Bytecode, BytecodeChoice, BytecodeError, SourceChoice, cache_path};
+use crate::bytecode::{
+    self, Bytecode, BytecodeChoice, BytecodeError, MAIN_TAG, SourceChoice, cache_path,
+};
 use crate::imports::{self, Graph, is_source};
 use crate::keyring::Keyring;
 use crate::observe::{Event, Observer, Unit};
@@ -287,6 +289,7 @@ pub fn release(
         bytecode::compile(&choice, pyodide, options.source, &files, &noting)?
     };
     notes.extend(bytecode.iter().flat_map(failures));
+    notes.extend(missing_main_tag(&bytecode, options.source));
 
     let sources = match options.source {
         SourceChoice::Included => None,
@@ -358,6 +361,23 @@ pub fn release(
     })
 }
 
+/// What interpreters that were named leave to readers of the newest Pyodide.
+fn missing_main_tag(bytecode: &[Bytecode], source: SourceChoice) -> Option<String> {
+    if bytecode.is_empty() || bytecode.iter().any(|it| it.tag.as_str() == MAIN_TAG) {
+        return None;
+    }
+    let tags: Vec<&str> = bytecode.iter().map(|it| it.tag.as_str()).collect();
+    let tags = tags.join(", ");
+    Some(match source {
+        SourceChoice::Included => format!(
+            "the bytecode is for {tags} alone; readers with {MAIN_TAG}, which Pyodide 314 has, compile the sources at each start"
+        ),
+        SourceChoice::LeftOut => format!(
+            "the bytecode is for {tags} alone; readers with {MAIN_TAG}, which Pyodide 314 has, cannot load this version"
+        ),
+    })
+}
+
 /// The sources as wheels, and the release that they make.
 struct Sources {
     wheels: Vec<Wheel>,
@@ -372,20 +392,24 @@ struct Sources {
 impl Sources {
     /// Reads the wheels and builds the projects. The first source gives what the options leave open.
     fn read(options: &ReleaseOptions, observer: &dyn Observer) -> Result<Self, ReleaseError> {
-        // All settings first: a typing error should not wait for a build.
+        // All settings and wheels first: a typing error should not wait for a build.
         let mut settings = Vec::with_capacity(options.sources.len());
+        let mut given = Vec::with_capacity(options.sources.len());
         for source in &options.sources {
-            settings.push(if is_wheel(source) {
-                Settings::default()
+            let (its_settings, wheel) = if is_wheel(source) {
+                let wheel = wheel::read(source, &WheelLimits::default())?;
+                (Settings::default(), Some(wheel))
             } else {
-                project::settings(source)?
-            });
+                (project::settings(source)?, None)
+            };
+            settings.push(its_settings);
+            given.push(wheel);
         }
         let settings = settings.into_iter().next().ok_or(ReleaseError::Nothing)?;
         let mut wheels = Vec::with_capacity(options.sources.len());
-        for source in &options.sources {
-            wheels.push(if is_wheel(source) {
-                wheel::read(source, &WheelLimits::default())?
+        for (source, wheel) in options.sources.iter().zip(given) {
+            wheels.push(if let Some(wheel) = wheel {
+                wheel
             } else {
                 let built = project::build(source, observer)?;
                 wheel::read(&built.path, &WheelLimits::default())?
@@ -708,6 +732,26 @@ mod tests {
                 .collect(),
             notes: Vec::new(),
         }
+    }
+
+    #[test]
+    fn what_readers_of_the_newest_pyodide_lose_is_said() {
+        let of = |tag: &str| Bytecode {
+            tag: tag.parse().unwrap(),
+            made_by: String::new(),
+            files: BTreeMap::new(),
+            failed: BTreeMap::new(),
+        };
+        let said = missing_main_tag(&[of("cpython-313")], SourceChoice::LeftOut).unwrap();
+        assert!(
+            said.contains("cpython-313 alone") && said.contains("cannot load"),
+            "{said}"
+        );
+        let said = missing_main_tag(&[of("cpython-313")], SourceChoice::Included).unwrap();
+        assert!(said.contains("compile the sources"), "{said}");
+        let both = [of("cpython-313"), of(MAIN_TAG)];
+        assert_eq!(missing_main_tag(&both, SourceChoice::LeftOut), None);
+        assert_eq!(missing_main_tag(&[], SourceChoice::Included), None);
     }
 
     #[test]

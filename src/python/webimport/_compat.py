@@ -152,9 +152,10 @@ class PyodideHost:
                 _host().bring(path, file)
         else:
             raise ResolveError(
-                f"`{module}` has not been fetched, and this page cannot wait for it in the middle of an import",
+                f"`{module}` has not been fetched, and Python cannot wait for it in the middle of this import",
                 code="resolve.not_fetched",
-                hint=f'run `await release.prefetch("{module}")` first, `release` being what `loadRelease` returned',
+                hint=f'run `await release.prefetch("{module}")` first, `release` being what `loadRelease` returned, or '
+                "`await webimport.prefetch_imports(code)` with all imports of a cell",
                 name=module,
             )
 
@@ -179,7 +180,8 @@ class PyodideHost:
             raise FetchError(
                 f"Pyodide could not load {', '.join(missing)}{reason}",
                 code="fetch.package",
-                hint="see what the browser's network log says of its package files",
+                hint="see what the browser's network log says of its package files; a page with its own copy of Pyodide "
+                "says with `packageBaseUrl` where they are",
             )
 
     def configure(self, layer: str, text: str) -> None:

@@ -179,7 +179,7 @@ async def _load(
             if not description["already"]:
                 release = Release(description)
                 if release.requires:
-                    await _satisfy(host, release)
+                    await _satisfy(host, release, offline=options["offline"] is not None)
                     if release.sha256 in loaded:
                         # Another call was faster.
                         reporter.enter("done")
@@ -192,11 +192,11 @@ async def _load(
             host.discard(ticket)
 
 
-async def _satisfy(host: _compat.Host, release: Release) -> None:
+async def _satisfy(host: _compat.Host, release: Release, *, offline: bool) -> None:
     # Not at the top: most releases require nothing.
     from . import _requires
 
-    await _requires.satisfy(host, str(release), list(release.requires))
+    await _requires.satisfy(host, str(release), list(release.requires), offline=offline)
 
 
 def _request(url: str, options: dict[str, Any]) -> str:

@@ -39,22 +39,22 @@ class Requirement(NamedTuple):
     extras: tuple[str, ...] = ()
 
 
-async def satisfy(host: _compat.Host, release: str, requires: list[str]) -> None:
-    """Loads what is required and not there. ``release``: for messages.
+async def satisfy(host: _compat.Host, release: str, requires: list[str], *, offline: bool = False) -> None:
+    """Loads what is required and not there. ``release``: for messages. ``offline``: nothing may be fetched.
 
     Raises ``ResolveError`` (``resolve.requires``) with all that cannot be had, before anything is loaded, except
     where that shows only then: what the extras of a loaded package require, and what Pyodide did not load although
-    its lock file has it.
+    its lock file has it. ``resolve.offline``, where Pyodide would have to fetch.
     """
     queue = [parsed for text in requires if (parsed := parse(text)) and applies(parsed.marker)]
     seen = set(queue)
     while queue:
-        await _satisfy(host, release, queue)
+        await _satisfy(host, release, queue, offline)
         queue = [it for requirement in queue for it in _of_extras(requirement) if it not in seen]
         seen.update(queue)
 
 
-async def _satisfy(host: _compat.Host, release: str, requirements: list[Requirement]) -> None:
+async def _satisfy(host: _compat.Host, release: str, requirements: list[Requirement], offline: bool) -> None:
     wanted, missing = [], []
     for requirement in requirements:
         installed = _installed(requirement.name)
@@ -65,6 +65,13 @@ async def _satisfy(host: _compat.Host, release: str, requirements: list[Requirem
             wanted.append(requirement)
         else:
             missing.append(_reason(requirement, installed, offered))
+    if not missing and wanted and offline:
+        raise ResolveError(
+            f"{release} requires {', '.join(f'`{it.text}`' for it in wanted)}, which Pyodide would have to fetch",
+            code="resolve.offline",
+            hint="load it with `pyodide.loadPackage` first; publishers: a release that has the wheels of its dependencies "
+            "is whole offline",
+        )
     if not missing and wanted:
         await host.load_packages([requirement.name for requirement in wanted])
         missing = [f"`{it.text}` (Pyodide could not load it)" for it in wanted if _installed(it.name) is None]

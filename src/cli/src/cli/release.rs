@@ -47,7 +47,7 @@ pub(super) struct Arguments {
     /// Leave the sources out, with bytecode in their place: readers need an interpreter that it is for.
     #[arg(long)]
     no_source: bool,
-    /// A module that readers of a large release fetch when they name none; repeat for more [default: all].
+    /// A module that readers of a large release fetch when they name none; repeat for more [default: the top-level packages, and what these import].
     #[arg(long, value_name = "MODULE")]
     entry: Vec<String>,
 }
