@@ -91,12 +91,7 @@ const RATIOS: [(&str, &str); 5] = [
 ];
 
 /// All ways, interleaved, so that what else the machine does falls on all of them.
-pub(crate) async fn measure(
-    session: &Session,
-    library: &Library,
-    link: Link,
-    runs: usize,
-) -> Value {
+pub(crate) async fn measure(session: &Session, library: &Library, link: Link, runs: u32) -> Value {
     let published = library.publish();
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); WAYS.len()];
     let mut transfers = vec![Transferred::default(); WAYS.len()];

@@ -27,14 +27,14 @@ struct Arguments {
     /// Writes one JSON object to standard output; the table then goes to standard error.
     #[arg(long)]
     json: bool,
-    /// Measures this alone: `networkx`, `rich`, `slow`, `update`, `size`.
-    #[arg(long)]
+    /// Measures this alone.
+    #[arg(long, value_parser = ["networkx", "rich", "slow", "update", "size"])]
     only: Option<String>,
     /// How often each time is taken.
-    #[arg(long, default_value_t = 5)]
-    runs: usize,
-    /// `chromium` or `firefox`; both if it is not given.
-    #[arg(long)]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    runs: u32,
+    /// One browser, in place of both.
+    #[arg(long, value_parser = ["chromium", "firefox"])]
     browser: Option<String>,
     /// The built module, script and Python package.
     #[arg(long, default_value = "target/site")]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::GzDecoder;
 use webimport_browser_tests::fixture::Repository;
 use webimport_browser_tests::scratch;
-use webimport_browser_tests::wheel::write_deflated_wheel;
+use webimport_browser_tests::wheel::write_wheel;
 
 /// The bytecode of a release, by the path of its source.
 pub(crate) fn bytecode(
@@ -73,7 +73,7 @@ pub(crate) fn compiled(wheel: &Path, bytecode: &BTreeMap<String, Vec<u8>>) -> Pa
             None => (path, bytes),
         })
         .collect();
-    write_deflated_wheel(&scratch::folder("compiled"), name, version, &files)
+    write_wheel(&scratch::folder("compiled"), name, version, &files)
 }
 
 /// The files of a wheel.

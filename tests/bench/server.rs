@@ -159,15 +159,10 @@ fn paced(
             if left.is_empty() {
                 return None;
             }
-            let piece = match link {
-                Link::Loopback => left.split_off(0),
-                Link::Slow => left.split_to(PIECE.min(left.len())),
-            };
-            let left = if link == Link::Loopback {
-                Bytes::new()
-            } else {
-                left
-            };
+            let piece = left.split_to(match link {
+                Link::Loopback => left.len(),
+                Link::Slow => PIECE.min(left.len()),
+            });
             if link == Link::Slow {
                 let length = u64::try_from(piece.len()).expect("a small number");
                 let takes = Duration::from_nanos(length * 1_000_000_000 / BYTES_PER_SECOND);

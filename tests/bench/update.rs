@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use webimport_browser_tests::browser::Session;
 use webimport_browser_tests::fixture::wheels;
-use webimport_browser_tests::wheel::write_deflated_wheel;
+use webimport_browser_tests::wheel::write_wheel;
 use webimport_browser_tests::{Setup, Site, scratch};
 
 use crate::loading::{Library, timed};
@@ -71,7 +71,7 @@ fn changed(wheel: &std::path::Path) -> PathBuf {
             (path, bytes)
         })
         .collect();
-    write_deflated_wheel(&scratch::folder("changed"), "networkx", VERSION, &files)
+    write_wheel(&scratch::folder("changed"), "networkx", VERSION, &files)
 }
 
 fn compressed(bytes: &[u8]) -> u64 {

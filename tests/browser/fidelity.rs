@@ -20,6 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
         bytecode_for_two_interpreters_serves_both,
         without_source_tracebacks_say_so,
         what_pyodide_has_comes_from_its_lock_file,
+        what_pyodide_cannot_fetch_is_named,
         what_is_nowhere_is_listed,
     ]
 }
@@ -48,7 +49,9 @@ fn odd() -> &'static Odd {
         let both = [modules.join("pyodide"), modules.join("pyodide-0.29")];
         repository.release_for(std::slice::from_ref(&wheel), "odd-for-two", &both);
 
-        let filling = [("filling.py", Vec::new()), ("filling.bin", vec![0; MUCH])];
+        let filler = (0..).flat_map(|number: u32| number.to_le_bytes());
+        let filler = filler.take(MUCH).collect();
+        let filling = [("filling.py", Vec::new()), ("filling.bin", filler)];
         let filling = write_wheel(&folder, "filling", "1.0", &filling);
         repository.release(&[wheel.clone(), filling], "odd-partial");
 
@@ -323,8 +326,8 @@ async fn without_source_tracebacks_say_so(context: Context) {
     assert_eq!(raised.code(), "resolve.bytecode", "{raised}");
 }
 
-/// A Pyodide whose lock file has msgspec, and its wheel beside it.
-fn add_to_lock_file(site: &Site) {
+/// A Pyodide whose lock file has msgspec, which depends on these there, and its wheel beside it.
+fn add_to_lock_file(site: &Site, depends: &[&str]) {
     let wheel = wheels(&["msgspec"]).remove(0);
     let pyodide = tools::tool("npm/node_modules/pyodide");
     let lock = std::fs::read(pyodide.join("pyodide-lock.json")).expect("npm's package has one");
@@ -334,8 +337,15 @@ fn add_to_lock_file(site: &Site) {
     lock["packages"]["msgspec"] = json!({
         "name": "msgspec", "version": "0.22.0", "file_name": file, "install_dir": "site",
         "sha256": webimport_core::digest::Sha256Digest::of(&bytes).to_string(),
-        "package_type": "package", "imports": ["msgspec"], "depends": [], "unvendored_tests": false,
+        "package_type": "package", "imports": ["msgspec"], "depends": depends, "unvendored_tests": false,
     });
+    for name in depends {
+        lock["packages"][*name] = json!({
+            "name": name, "version": "1.0", "file_name": format!("{name}-1.0-py3-none-any.whl"), "install_dir": "site",
+            "sha256": "0".repeat(64), "package_type": "package", "imports": [name], "depends": [],
+            "unvendored_tests": false,
+        });
+    }
     site.add_file("/pyodide/pyodide-lock.json", lock.to_string());
     site.add_file(&format!("/pyodide/{file}"), bytes);
 }
@@ -360,7 +370,7 @@ async fn what_pyodide_has_comes_from_its_lock_file(context: Context) {
     let (repository, server) = needy(&["tomli; python_version < '3.11'"]).await;
     for realm in [Realm::Page, Realm::Worker] {
         let site = Site::start().await;
-        add_to_lock_file(&site);
+        add_to_lock_file(&site, &[]);
         let setup = Setup {
             realm,
             config: Some(json!({"repositories": {server.url(): {"root": repository.pin()}}})),
@@ -381,10 +391,28 @@ async fn what_pyodide_has_comes_from_its_lock_file(context: Context) {
     }
 }
 
+async fn what_pyodide_cannot_fetch_is_named(context: Context) {
+    let (repository, server) = needy(&[]).await;
+    let site = Site::start().await;
+    // Pyodide loads what needs it all the same, and says so to its log alone.
+    add_to_lock_file(&site, &["absent-wheel"]);
+    let setup = Setup::trusting(&server.url(), repository.pin());
+    let page = context.open(&site, &setup).await;
+    let raised = page
+        .raises(&format!("await loadRelease('{}/needy')", server.url()))
+        .await;
+    assert_eq!(raised.code(), "fetch.package", "{raised}");
+    assert!(raised.message.contains("absent-wheel"), "{raised}");
+    let left = page
+        .run("import importlib.util\nimportlib.util.find_spec('needy')")
+        .await;
+    assert_eq!(left, Value::Null);
+}
+
 async fn what_is_nowhere_is_listed(context: Context) {
     let (repository, server) = needy(&["nowhere-at-all>=2", "also_nowhere"]).await;
     let site = Site::start().await;
-    add_to_lock_file(&site);
+    add_to_lock_file(&site, &[]);
     let setup = Setup::trusting(&server.url(), repository.pin());
     let page = context.open(&site, &setup).await;
     let raised = page
@@ -398,7 +426,7 @@ async fn what_is_nowhere_is_listed(context: Context) {
         "{raised}"
     );
     let left = page
-        .run("import importlib.util, sys\n[importlib.util.find_spec(name) for name in ('needy', 'msgspec')]")
+        .run("import importlib.util\n[importlib.util.find_spec(name) for name in ('needy', 'msgspec')]")
         .await;
     assert_eq!(left, json!([null, null]));
 }

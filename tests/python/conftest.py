@@ -191,8 +191,10 @@ class FakeHost:
         return self.packages.get(name)
 
     async def load_packages(self, names):
+        if not self.loads_packages:
+            raise webimport.FetchError("Pyodide could not load it", code="fetch.package", hint="look")
         self.installed += names
-        for name in names if self.loads_packages else ():
+        for name in names:
             info = self.root.parent / "notebook" / f"{name.replace(chr(45), chr(95))}-{self.packages[name]}.dist-info"
             info.mkdir()
             text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {self.packages[name]}\n"

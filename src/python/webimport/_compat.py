@@ -216,6 +216,9 @@ def _not_loaded(names: list[str]) -> list[str]:
     """Those of the packages and of all that they depend on in the lock file that are not there."""
     import pyodide_js
 
+    # Not at the top: it imports this module.
+    from ._requires import version_of
+
     packages, loaded = pyodide_js.lockfile.packages, pyodide_js.loadedPackages
     seen, queue = set(names), list(names)
     while queue:
@@ -223,18 +226,7 @@ def _not_loaded(names: list[str]) -> list[str]:
             if name not in seen:
                 seen.add(name)
                 queue.append(name)
-    return sorted(name for name in seen if not hasattr(loaded, name) and not _is_installed(name))
-
-
-def _is_installed(name: str) -> bool:
-    # Not at the top: only a release that requires something needs it.
-    from importlib import metadata
-
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+    return sorted(name for name in seen if not hasattr(loaded, name) and version_of(name) is None)
 
 
 def _host() -> Any:

@@ -43,8 +43,8 @@ async def satisfy(host: _compat.Host, release: str, requires: list[str], *, offl
     """Loads what is required and not there. ``release``: for messages. ``offline``: nothing may be fetched.
 
     Raises ``ResolveError`` (``resolve.requires``) with all that cannot be had, before anything is loaded, except
-    where that shows only then: what the extras of a loaded package require, and what Pyodide did not load although
-    its lock file has it. ``resolve.offline``, where Pyodide would have to fetch.
+    where that shows only then: what the extras of a loaded package require. ``resolve.offline``, where Pyodide would
+    have to fetch. Raises ``FetchError`` (``fetch.package``) where it could not.
     """
     queue = [parsed for text in requires if (parsed := parse(text)) and applies(parsed.marker)]
     seen = set(queue)
@@ -57,7 +57,7 @@ async def satisfy(host: _compat.Host, release: str, requires: list[str], *, offl
 async def _satisfy(host: _compat.Host, release: str, requirements: list[Requirement], offline: bool) -> None:
     wanted, missing = [], []
     for requirement in requirements:
-        installed = _installed(requirement.name)
+        installed = version_of(requirement.name)
         offered = host.package_version(requirement.name) if installed is None else None
         if installed is not None and fits(requirement.specifier, installed):
             continue
@@ -65,16 +65,6 @@ async def _satisfy(host: _compat.Host, release: str, requirements: list[Requirem
             wanted.append(requirement)
         else:
             missing.append(_reason(requirement, installed, offered))
-    if not missing and wanted and offline:
-        raise ResolveError(
-            f"{release} requires {', '.join(f'`{it.text}`' for it in wanted)}, which Pyodide would have to fetch",
-            code="resolve.offline",
-            hint="load it with `pyodide.loadPackage` first; publishers: a release that has the wheels of its dependencies "
-            "is whole offline",
-        )
-    if not missing and wanted:
-        await host.load_packages([requirement.name for requirement in wanted])
-        missing = [f"`{it.text}` (Pyodide could not load it)" for it in wanted if _installed(it.name) is None]
     if missing:
         raise ResolveError(
             f"{release} requires {', '.join(missing)}",
@@ -82,11 +72,20 @@ async def _satisfy(host: _compat.Host, release: str, requirements: list[Requirem
             hint="load a release that has it, or install it with micropip, first; publishers: give `webimport release` "
             "the wheels of its dependencies, too",
         )
+    if wanted and offline:
+        raise ResolveError(
+            f"{release} requires {', '.join(f'`{it.text}`' for it in wanted)}, which Pyodide would have to fetch",
+            code="resolve.offline",
+            hint="load it with `pyodide.loadPackage` first; publishers: a release that has the wheels of its dependencies "
+            "is whole offline",
+        )
+    if wanted:
+        await host.load_packages([requirement.name for requirement in wanted])
 
 
 def _of_extras(requirement: Requirement) -> list[Requirement]:
     """What the extras of an installed distribution require beside what it always does."""
-    if not requirement.extras:
+    if not requirement.extras or version_of(requirement.name) is None:
         return []
     found = []
     for text in metadata.requires(requirement.name) or ():
@@ -235,7 +234,8 @@ _ENVIRONMENT: dict[str, Callable[[], str]] = {
 }
 
 
-def _installed(name: str) -> str | None:
+def version_of(name: str) -> str | None:
+    """The version of an installed distribution."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

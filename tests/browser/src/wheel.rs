@@ -17,26 +17,6 @@ pub fn write_wheel<Name: AsRef<str>, Content: AsRef<[u8]>>(
     version: &str,
     files: &[(Name, Content)],
 ) -> PathBuf {
-    write(folder, name, version, files, CompressionMethod::Stored)
-}
-
-/// As [`write_wheel`], compressed as published wheels are.
-pub fn write_deflated_wheel<Name: AsRef<str>, Content: AsRef<[u8]>>(
-    folder: &Path,
-    name: &str,
-    version: &str,
-    files: &[(Name, Content)],
-) -> PathBuf {
-    write(folder, name, version, files, CompressionMethod::Deflated)
-}
-
-fn write<Name: AsRef<str>, Content: AsRef<[u8]>>(
-    folder: &Path,
-    name: &str,
-    version: &str,
-    files: &[(Name, Content)],
-    compression: CompressionMethod,
-) -> PathBuf {
     let module = name.replace('-', "_");
     let info = format!("{module}-{version}.dist-info");
     let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
@@ -63,7 +43,7 @@ fn write<Name: AsRef<str>, Content: AsRef<[u8]>>(
     contents.push((&paths[2], record.as_bytes()));
 
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-    let options = SimpleFileOptions::default().compression_method(compression);
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
     for (path, content) in contents {
         archive.start_file(path, options).expect("a zip entry");
         archive.write_all(content).expect("a zip entry");

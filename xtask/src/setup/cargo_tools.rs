@@ -46,8 +46,7 @@ impl CargoTool {
     fn about(self) -> &'static str {
         match self {
             Self::CargoFuzz => "about 20 s",
-            Self::WasmPack | Self::Geckodriver => "about 1 min",
-            Self::WasmBindgen | Self::CargoDeny => "about 2 min",
+            _ => "about 1 min",
         }
     }
 
