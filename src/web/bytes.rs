@@ -7,7 +7,7 @@ use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStream, ReadableStreamDefaultReader, ReadableWritablePair, Response};
-use webimport_core::digest::Sha256Digest;
+use webimport_core::digest::{Expected, Sha256Digest};
 use webimport_core::error::{Error, StoreError, VerifyError};
 use webimport_core::manifest::{Encoding, ObjectEntry};
 
@@ -68,14 +68,12 @@ pub(crate) async fn sha256(bytes: &Uint8Array) -> Option<Sha256Digest> {
     (bytes.length() <= FALLBACK_LIMIT).then(|| Sha256Digest::of(&bytes.to_vec()))
 }
 
-/// Checks `bytes` against what the manifest says of the object as transferred: the length before anything is
-/// done with them.
-pub(crate) async fn check_object(object: &ObjectEntry, bytes: &Uint8Array) -> Result<(), Error> {
-    let expected = object.expected();
+/// Checks `bytes` against what signed metadata says of them: the length before anything is done with them.
+pub(crate) async fn check(expected: &Expected, bytes: &Uint8Array) -> Result<(), Error> {
     let length = u64::from(bytes.length());
     expected.check_length(length)?;
     let digest = sha256(bytes).await.ok_or_else(|| StoreError::Memory {
-        subject: object.path(),
+        subject: expected.subject.clone(),
         bytes: length,
     })?;
     Ok(expected.check(length, digest)?)
@@ -124,9 +122,9 @@ pub(crate) async fn decode(object: &ObjectEntry, bytes: Uint8Array) -> Result<Ui
 }
 
 /// As [`decode`], while everything else of the page waits.
-pub(crate) fn decode_now(object: &ObjectEntry, bytes: &Uint8Array) -> Result<Uint8Array, Error> {
+pub(crate) fn decode_now(object: &ObjectEntry, bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
     if object.encoding == Encoding::Identity {
-        return Ok(bytes.clone());
+        return Ok(bytes);
     }
     let malformed = |reason: String| VerifyError::Malformed {
         subject: object.path(),
@@ -141,7 +139,6 @@ pub(crate) fn decode_now(object: &ObjectEntry, bytes: &Uint8Array) -> Result<Uin
     decoded
         .try_reserve_exact(size)
         .map_err(|_| out_of_memory())?;
-    let bytes = bytes.to_vec();
     let mut stream = GzDecoder::new(bytes.as_slice());
     (&mut stream)
         .take(object.decoded_size)
@@ -166,8 +163,7 @@ pub(crate) fn decode_now(object: &ObjectEntry, bytes: &Uint8Array) -> Result<Uin
     if !stream.into_inner().is_empty() {
         return Err(malformed("something follows after its end".into()).into());
     }
-    // Not a view: this module's memory moves when it grows.
-    Ok(Uint8Array::from(decoded.as_slice()))
+    Ok(decoded)
 }
 
 /// The chunks of a byte stream.

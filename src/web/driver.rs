@@ -50,6 +50,9 @@ pub(crate) struct Request {
     /// Manifest digests of the releases that this interpreter has mounted.
     #[serde(default)]
     loaded: BTreeSet<Sha256Digest>,
+    /// Whether an import can wait for bytes that are still to come.
+    #[serde(default)]
+    waits: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -87,6 +90,8 @@ pub(crate) struct Description {
     requires_python: Option<String>,
     /// Modules come as they are imported.
     partial: bool,
+    /// Modules may be imported whose bytes are still to come.
+    incomplete: bool,
     /// Whether the release has its sources.
     source: bool,
     repository: String,
@@ -317,11 +322,16 @@ impl Load<'_> {
         }
 
         let tag = &request.python.tag;
-        let plan = manifest.plan(tag, request.options.modules.as_deref().unwrap_or_default())?;
+        let mut plan =
+            manifest.plan(tag, request.options.modules.as_deref().unwrap_or_default())?;
+        if !request.waits {
+            plan.now.append(&mut plan.others);
+            plan.now.sort_unstable();
+        }
         let (mut network, mut cache) = (Network::default(), Cache::default());
         let (mut paths, mut spans) = (Vec::new(), Vec::new());
         let (mut given, mut buffers) = (Vec::new(), Vec::new());
-        let mut later = plan.later.clone();
+        let mut lost = Vec::new();
         if !already {
             let wanted = self.wanted(&found, tag, &plan).await;
             let counts = manifest.files_per_object();
@@ -337,9 +347,7 @@ impl Load<'_> {
                 given.push(index);
                 buffers.push(object.bytes);
             }
-            later.extend(welcome_but_lost(&wanted, &given));
-            later.sort_unstable();
-            later.dedup();
+            lost = welcome_but_lost(&wanted, &given);
             (paths, spans) = tree(manifest, tag);
             self.warn_of_foreign_bytecode(manifest, tag);
         }
@@ -356,6 +364,14 @@ impl Load<'_> {
             offline,
         } = found;
         let manifest = manifest.into_inner();
+        let mut is_open = vec![true; manifest.objects.len()];
+        for index in &given {
+            is_open[*index] = false;
+        }
+        let incomplete = manifest.partial || plan.others.iter().any(|index| is_open[*index]);
+        // What earlier visits came to use comes first.
+        let mut later = [lost, plan.others, plan.sources].concat();
+        later.retain(|index| std::mem::take(&mut is_open[*index]));
         let description = Description {
             path: manifest.mount_path(target.sha256),
             bytecode: manifest.has_bytecode(tag).then(|| tag.clone()),
@@ -368,6 +384,7 @@ impl Load<'_> {
             requires: manifest.requires.clone(),
             requires_python: manifest.requires_python.clone(),
             partial: manifest.partial,
+            incomplete,
             source: manifest.source,
             repository: self.resolution.repository.to_string(),
             already,
@@ -396,10 +413,10 @@ impl Load<'_> {
         })
     }
 
-    /// The objects of the plan, and those of a partial release that earlier visits came to use.
+    /// The objects of the plan, and those that earlier visits came to use.
     async fn wanted(&self, found: &Found, tag: &CacheTag, plan: &Plan) -> Vec<Wanted> {
         let mut wanted: Vec<Wanted> = plan.now.iter().copied().map(Wanted::needed).collect();
-        if found.manifest.partial {
+        if found.manifest.partial || !plan.others.is_empty() {
             let visited = self.driver.store.visits(found.target.sha256).await;
             let visited = visited.into_iter().map(|index| index as usize);
             let visited = visited.filter(|index| {
@@ -868,7 +885,7 @@ impl Load<'_> {
                     &cached_objects
                 };
                 async move {
-                    let object = match source.get_decoded(entry, watch).await {
+                    let object = match source.get(entry, watch).await {
                         Err(_) if !is_needed => return Ok(None),
                         object => object?,
                     };

@@ -1,8 +1,7 @@
-//! The files of a loaded release that come after the load: sources behind bytecode, and what a partial release
-//! brings as it is imported.
+//! The files of a loaded release that come after the load: sources behind bytecode, what a partial release brings as
+//! it is imported, and what a whole one leaves for the time after the first import.
 //!
-//! An object is *given* once its decoded bytes are with the mount, *held* while its stored bytes wait here for
-//! a reader, and otherwise still to be fetched. Everything that is given or held has been verified. Held bytes are
+//! An object is *given* once its bytes are with the mount, *held* while they wait here for a reader, and otherwise still to be fetched. Everything that is given or held has been verified. Held bytes are
 //! there for readers that cannot wait, as neither the cache nor the network answers those; what there is no room
 //! for is in the cache alone.
 
@@ -20,11 +19,10 @@ use webimport_core::error::{Error, FetchError, ResolveError};
 use webimport_core::manifest::Manifest;
 use webimport_core::names::CacheTag;
 
-use crate::bytes;
 use crate::fetch::Traffic;
 use crate::objects::{Object, Objects, Origin, PARALLEL, Watch};
 
-/// Stored bytes of one release that are held at most.
+/// Bytes of one release that are held at most.
 const ROOM: u64 = 128 * 1024 * 1024;
 
 /// What the mount of one release can still ask for.
@@ -33,7 +31,7 @@ pub(crate) struct Files {
     sha256: Sha256Digest,
     tag: CacheTag,
     objects: Objects,
-    /// What follows the load: sources, and what earlier visits came to use and the cache has lost.
+    /// What follows the load, in this order.
     later: Vec<usize>,
     /// For each object of the release: whether it holds sources behind bytecode.
     sources: Vec<bool>,
@@ -48,7 +46,7 @@ struct State {
     held: Held,
 }
 
-/// Stored bytes, by object.
+/// Decoded bytes, by object.
 pub(crate) struct Held {
     objects: BTreeMap<usize, Uint8Array>,
     /// Bytes that there is still room for.
@@ -188,14 +186,13 @@ impl Files {
     }
 
     async fn decoded(&self, index: usize, watch: &Watch<'_>) -> Result<Object, Error> {
-        let entry = &self.manifest.objects[index];
         let held = self.state.borrow().held.get(index);
         match held {
-            Some(stored) => Ok(Object {
-                bytes: bytes::decode(entry, stored).await?,
+            Some(bytes) => Ok(Object {
+                bytes,
                 origin: Origin::Cache,
             }),
-            None => self.objects.get_decoded(entry, watch).await,
+            None => self.objects.get(&self.manifest.objects[index], watch).await,
         }
     }
 
@@ -223,7 +220,7 @@ impl Files {
     /// As [`follow`](Self::follow), for what [`fetch`](Self::fetch) left out.
     pub(crate) async fn follow_modules(&self, modules: &[String]) -> Result<(), Error> {
         let plan = self.manifest.plan(&self.tag, modules)?;
-        self.hold(&plan.later).await
+        self.hold(&plan.sources).await
     }
 
     /// Gets everything that the release has for this interpreter into the cache, and holds what there is room for.
@@ -301,11 +298,11 @@ impl Files {
             })?;
         let held = self.state.borrow_mut().held.take(index);
         let is_held = held.is_some();
-        let stored = match held {
-            Some(stored) => stored,
+        let bytes = match held {
+            Some(bytes) => bytes,
             None => self.objects.get_now(entry)?,
         };
-        let (this, kept, sha256) = (Rc::clone(self), stored.clone(), entry.sha256);
+        let (this, kept, sha256) = (Rc::clone(self), bytes.clone(), entry.decoded_sha256);
         spawn_local(async move {
             if !is_held {
                 this.objects.store.put_object(sha256, &kept).await;
@@ -315,9 +312,8 @@ impl Files {
                 this.remember(&[index]).await;
             }
         });
-        let decoded = bytes::decode_now(entry, &stored)?;
         self.state.borrow_mut().given[index] = true;
-        Ok(decoded)
+        Ok(bytes)
     }
 
     /// Those that are neither given nor held.
@@ -332,7 +328,7 @@ impl Files {
 
     /// So that the next load of this release brings these objects, too.
     async fn remember(&self, objects: &[usize]) {
-        if self.manifest.partial && !objects.is_empty() {
+        if !objects.is_empty() {
             // Below 2^32 by the limits that the manifest was checked against.
             let objects: Vec<u32> = objects
                 .iter()

@@ -1,11 +1,11 @@
 //! The objects of a release: from the cache, else from the repository or a mirror, verified either way.
 //!
-//! What comes out of here is what the manifest names: bytes as stored, whose length and digest were checked.
-//! Decoding is another step, as not everything that is fetched is read.
+//! What comes out of here is what the manifest names: decoded bytes, whose length and digest were checked. So are those
+//! of the bytes as transferred, before anything is decoded. The cache has decoded bytes, as a second visit should wait for
+//! no decompression.
 
 use std::rc::Rc;
 
-use futures_util::future::try_join;
 use js_sys::{Date, Uint8Array};
 use webimport_core::error::{Error, FetchError, ResolveError, StoreError};
 use webimport_core::manifest::ObjectEntry;
@@ -28,7 +28,7 @@ pub(crate) struct Objects {
     pub(crate) offline: bool,
 }
 
-/// A verified object, as stored or decoded.
+/// A verified object, decoded.
 pub(crate) struct Object {
     pub(crate) bytes: Uint8Array,
     pub(crate) origin: Origin,
@@ -58,71 +58,55 @@ impl Objects {
         }
     }
 
-    /// One object as stored. What came over the network is in the cache when this returns.
+    /// One object, decoded. What came over the network is in the cache when this returns.
     pub(crate) async fn get(
         &self,
         entry: &ObjectEntry,
         watch: &Watch<'_>,
     ) -> Result<Object, Error> {
-        let object = self.look(entry, watch).await?;
-        self.keep(entry, &object).await;
-        Ok(object)
-    }
-
-    /// One object, decoded.
-    pub(crate) async fn get_decoded(
-        &self,
-        entry: &ObjectEntry,
-        watch: &Watch<'_>,
-    ) -> Result<Object, Error> {
-        let object = self.look(entry, watch).await?;
-        let keep = async {
-            self.keep(entry, &object).await;
-            Ok(())
-        };
-        let decode = bytes::decode(entry, object.bytes.clone());
-        let (bytes, ()) = try_join(decode, keep).await?;
-        Ok(Object {
-            bytes,
-            origin: object.origin,
-        })
-    }
-
-    async fn look(&self, entry: &ObjectEntry, watch: &Watch<'_>) -> Result<Object, Error> {
-        if let Some(bytes) = self.store.object(entry.sha256).await {
-            match bytes::check_object(entry, &bytes).await {
-                Ok(()) => {
-                    return Ok(Object {
-                        bytes,
-                        origin: Origin::Cache,
-                    });
-                }
-                // The record may well be sound; fetching it once more would not help.
-                Err(Error::Store(error @ StoreError::Memory { .. })) => return Err(error.into()),
-                Err(_) => {}
-            }
-            self.store.drop_object(entry.sha256).await;
-            (watch.on_damage)(StoreError::Damaged {
-                subject: entry.path(),
+        if let Some(bytes) = self.look(entry, watch).await? {
+            return Ok(Object {
+                bytes,
+                origin: Origin::Cache,
             });
         }
         self.online(&entry.path())?;
         let size = Size::Exactly(entry.size);
-        let check = async |bytes: &Uint8Array| bytes::check_object(entry, bytes).await;
-        let bytes = self.fetch(&entry.path(), size, watch, check).await?;
+        let check = async |bytes: &Uint8Array| bytes::check(&entry.expected(), bytes).await;
+        let stored = self.fetch(&entry.path(), size, watch, check).await?;
+        let bytes = bytes::decode(entry, stored).await?;
+        // Or the cache would give it up each time.
+        bytes::check(&entry.expected_decoded(), &bytes).await?;
+        self.store.put_object(entry.decoded_sha256, &bytes).await;
         Ok(Object {
             bytes,
             origin: Origin::Network,
         })
     }
 
-    async fn keep(&self, entry: &ObjectEntry, object: &Object) {
-        if object.origin == Origin::Network {
-            self.store.put_object(entry.sha256, &object.bytes).await;
+    /// What the cache has of an object, decoded and verified.
+    async fn look(
+        &self,
+        entry: &ObjectEntry,
+        watch: &Watch<'_>,
+    ) -> Result<Option<Uint8Array>, Error> {
+        let Some(bytes) = self.store.object(entry.decoded_sha256).await else {
+            return Ok(None);
+        };
+        match bytes::check(&entry.expected_decoded(), &bytes).await {
+            Ok(()) => return Ok(Some(bytes)),
+            // The record may well be sound; fetching it once more would not help.
+            Err(Error::Store(error @ StoreError::Memory { .. })) => return Err(error.into()),
+            Err(_) => {}
         }
+        self.store.drop_object(entry.decoded_sha256).await;
+        (watch.on_damage)(StoreError::Damaged {
+            subject: entry.path(),
+        });
+        Ok(None)
     }
 
-    /// One object over the network, while everything else of the page waits: for a reader that cannot.
+    /// One object over the network, decoded, while everything else of the page waits: for a reader that cannot.
     pub(crate) fn get_now(&self, entry: &ObjectEntry) -> Result<Uint8Array, Error> {
         let path = entry.path();
         self.online(&path)?;
@@ -134,11 +118,14 @@ impl Objects {
             let again = format!("{url}?again={}", Date::now());
             for url in [url, again] {
                 let fetched = fetch_now(&url, Size::Exactly(entry.size));
-                let checked = fetched.map_err(Error::from).and_then(|bytes| {
-                    entry.expected().check_bytes(&bytes)?;
-                    Ok(bytes)
+                let checked = fetched.map_err(Error::from).and_then(|stored| {
+                    entry.expected().check_bytes(&stored)?;
+                    let decoded = bytes::decode_now(entry, stored)?;
+                    entry.expected_decoded().check_bytes(&decoded)?;
+                    Ok(decoded)
                 });
                 match checked {
+                    // Not a view: this module's memory moves when it grows.
                     Ok(bytes) => return Ok(Uint8Array::from(bytes.as_slice())),
                     Err(error) => {
                         let is_answer = !matches!(error, Error::Fetch(FetchError::Network { .. }));

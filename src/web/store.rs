@@ -6,7 +6,7 @@
 //!
 //! | object store | key | value |
 //! | --- | --- | --- |
-//! | `objects` | digest, hex | the bytes as transferred, `Uint8Array` |
+//! | `objects` | digest, hex | the bytes of that digest, decoded where they were not transferred so, `Uint8Array` |
 //! | `sizes` | digest, hex | their number, so that a sum needs no bytes |
 //! | `metadata` | root pin, hex | all metadata files of one repository, one record: `{roots, timestamp, snapshot, targets, whole, clockFloor}` |
 //! | `visits` | manifest digest, hex | the objects of a partial release that were used beyond its first load, `Uint32Array` |
@@ -33,7 +33,7 @@ use webimport_core::workflow::{CachedMetadata, Chain};
 use crate::bytes::allocate;
 
 const NAME: &str = "webimport";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const OBJECTS: &str = "objects";
 const SIZES: &str = "sizes";
 const METADATA: &str = "metadata";
@@ -522,6 +522,10 @@ async fn open() -> Result<Database, idb::Error> {
     request.on_upgrade_needed(|event| {
         // A failure here aborts the upgrade, and the open request reports it.
         if let Ok(database) = event.database() {
+            // Earlier versions kept objects as transferred.
+            for store in [OBJECTS, SIZES] {
+                let _ = database.delete_object_store(store);
+            }
             for store in [OBJECTS, SIZES, METADATA, VISITS, FIRST_USE] {
                 let _ = database.create_object_store(store, ObjectStoreParams::new());
             }

@@ -703,11 +703,11 @@ async fn a_manifest_that_contradicts_itself(context: Context) {
         ("objects", json!([])),
         (
             "files",
-            json!([{"path": "victim/__init__.py", "size": 9, "sha256": "00", "object": 0, "offset": 0}]),
+            json!([{"path": "victim/__init__.py", "size": 9, "sha256": "00", "object": 0}]),
         ),
         (
             "files",
-            json!([{"path": "victim/__init__.py", "size": 99, "sha256": "0".repeat(64), "object": 0, "offset": 0}]),
+            json!([{"path": "victim/__init__.py", "size": 99, "sha256": "0".repeat(64), "object": 0}]),
         ),
         ("namespaces", json!(["victim"])),
     ];

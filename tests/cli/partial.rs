@@ -156,7 +156,7 @@ fn a_large_release_is_fetched_in_part() {
     let plan = |modules: &[&str]| {
         let modules: Vec<String> = modules.iter().map(ToString::to_string).collect();
         let plan = manifest.plan(&tag("cpython-314"), &modules).unwrap();
-        assert!(plan.later.is_empty(), "there is no bytecode");
+        assert!(plan.sources.is_empty(), "there is no bytecode");
         plan.now
     };
     let metadata =
@@ -308,7 +308,7 @@ fn bytecode_for_two_tags_is_packed_by_tag() {
         }
         for tag in &tags {
             let plan = manifest.plan(tag, &["greet".into()]).unwrap();
-            let mut later = paths(&manifest, &plan.later);
+            let mut later = paths(&manifest, &plan.sources);
             later.sort_unstable();
             let all = [
                 "greet/__init__.py",

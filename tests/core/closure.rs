@@ -103,6 +103,7 @@ impl Draft {
             size: 1,
             encoding: Encoding::Identity,
             decoded_size: 1,
+            decoded_sha256: Sha256Digest::of(path.as_bytes()),
             tag: tag.clone(),
         };
         Manifest {
@@ -164,7 +165,7 @@ fn planned(manifest: &Manifest, modules: &[&str]) -> (String, String) {
             .replace("__pycache__/", "")
             .replace(".cpython-314.pyc", ".pyc")
     };
-    (shown(&plan.now), shown(&plan.later))
+    (shown(&plan.now), shown(&plan.sources))
 }
 
 fn library() -> Draft {
@@ -185,26 +186,33 @@ fn library() -> Draft {
 }
 
 #[test]
-fn a_whole_release_comes_whole() {
+fn of_a_whole_release_everything_comes_and_what_is_asked_for_first() {
     let manifest = library().whole();
-    let plan = plan(&manifest, MAIN, &["lib.core"]).unwrap();
-    let later = paths(&manifest, &plan.later);
-    assert_eq!(later.len(), 7);
-    assert!(later.iter().all(|path| is_source(path)));
-    assert_eq!(plan.now.len() + plan.later.len(), manifest.objects.len());
+    let whole = plan(&manifest, MAIN, &["lib.core"]).unwrap();
+    let all = [&*whole.now, &whole.others, &whole.sources].concat();
+    assert_eq!(
+        all.iter().collect::<BTreeSet<_>>().len(),
+        manifest.objects.len()
+    );
+    assert_eq!(all.len(), manifest.objects.len());
+    let sources = paths(&manifest, &whole.sources);
+    assert_eq!(sources.len(), 7);
+    assert!(sources.iter().all(|path| is_source(path)));
+
+    let part = plan(&library().partial(), MAIN, &["lib.core"]).unwrap();
+    assert_eq!((whole.now, &[][..]), (part.now, &*part.others));
+    assert!(part.sources.iter().all(|it| whole.sources.contains(it)));
 }
 
 #[test]
-fn sources_without_bytecode_for_the_tag_come_at_once() {
+fn sources_without_bytecode_for_the_tag_come_as_what_they_are() {
     let manifest = library().whole();
-    let plan = plan(&manifest, OLD, &[]).unwrap();
-    assert_eq!(plan.later, [0; 0]);
-    assert!(
-        paths(&manifest, &plan.now)
-            .iter()
-            .all(|path| !path.contains("pyc"))
-    );
-    assert_eq!(plan.now.len(), manifest.objects.len() - 7);
+    let plan = plan(&manifest, OLD, &["lib"]).unwrap();
+    assert_eq!(plan.sources, [0; 0]);
+    let (now, others) = (paths(&manifest, &plan.now), paths(&manifest, &plan.others));
+    assert!(now.contains(&"lib/core.py") && others.contains(&"lib/extra.py"));
+    assert!(now.iter().chain(&others).all(|path| !path.contains("pyc")));
+    assert_eq!(now.len() + others.len(), manifest.objects.len() - 7);
 }
 
 #[test]
@@ -337,20 +345,32 @@ fn objects_with_more_than_sources_behind_bytecode_do_not_wait() {
     };
     let (source, data) = (at(&manifest, "lib/core.py"), at(&manifest, "lib/words.txt"));
     let object = manifest.files[source].object;
-    assert!(plan(&manifest, MAIN, &[]).unwrap().later.contains(&object));
+    assert!(
+        plan(&manifest, MAIN, &[])
+            .unwrap()
+            .sources
+            .contains(&object)
+    );
     // A data file in the same object.
-    manifest.objects[object].decoded_size = 2;
-    manifest.objects[object].size = 2;
-    manifest.files[data].object = object;
-    manifest.files[data].offset = 1;
+    put_together(&mut manifest, source, data);
     let mixed = plan(&manifest, MAIN, &[]).unwrap();
-    assert!(mixed.now.contains(&object) && !mixed.later.contains(&object));
+    assert!(mixed.now.contains(&object) && !mixed.sources.contains(&object));
     // In a partial release that is refused.
     manifest.partial = true;
     let refused = manifest.validate("release.json", &Limits::default());
     assert!(
         matches!(refused, Err(VerifyError::Malformed { reason, .. }) if reason.contains("two kinds"))
     );
+}
+
+/// Moves a file of one byte into the object of another one.
+fn put_together(manifest: &mut Manifest, one: usize, other: usize) {
+    for (file, size) in [(one, 2), (other, 0)] {
+        let object = &mut manifest.objects[manifest.files[file].object];
+        (object.size, object.decoded_size) = (size, size);
+    }
+    manifest.files[other].object = manifest.files[one].object;
+    manifest.place_files();
 }
 
 #[test]
@@ -363,7 +383,7 @@ fn a_source_with_bytecode_for_some_tags_is_of_the_other_kind() {
     let later = |tag| {
         paths(
             &manifest,
-            &plan(&manifest, tag, &["lib.new"]).unwrap().later,
+            &plan(&manifest, tag, &["lib.new"]).unwrap().sources,
         )
         .join(" ")
     };
@@ -374,11 +394,11 @@ fn a_source_with_bytecode_for_some_tags_is_of_the_other_kind() {
     let files: Vec<usize> = (0..mixed.files.len())
         .filter(|at| is_source(&mixed.files[*at].path))
         .collect();
-    mixed.objects[mixed.files[files[0]].object].decoded_size = 2;
-    mixed.objects[mixed.files[files[0]].object].size = 2;
-    mixed.files[files[1]].object = mixed.files[files[0]].object;
-    mixed.files[files[1]].offset = 1;
-    assert!(mixed.validate("release.json", &Limits::default()).is_err());
+    put_together(&mut mixed, files[0], files[1]);
+    let refused = mixed.validate("release.json", &Limits::default());
+    assert!(
+        matches!(refused, Err(VerifyError::Malformed { reason, .. }) if reason.contains("two kinds"))
+    );
 }
 
 #[test]
@@ -425,11 +445,17 @@ fn without_source_bytecode_is_mounted_in_its_place() {
     for partial in [false, true] {
         manifest.partial = partial;
         let (now, later) = planned(&manifest, &["lib"]);
-        let single = if partial { "" } else { "single.pyc " };
         assert_eq!(
             now,
-            format!("{single}lib/__init__.pyc lib/core.pyc lib/tool-x.pyc lib/fast.abi3.so")
+            "lib/__init__.pyc lib/core.pyc lib/tool-x.pyc lib/fast.abi3.so"
         );
+        let others = plan(&manifest, MAIN, &["lib"]).unwrap().others;
+        let single: &[&str] = if partial {
+            &[]
+        } else {
+            &["__pycache__/single.cpython-314.pyc"]
+        };
+        assert_eq!(paths(&manifest, &others), single);
         assert_eq!(later, "lib/core.pyi");
     }
     // With source it is where it was.
@@ -737,9 +763,9 @@ proptest! {
         manifest.validate("release.json", &Limits::default()).unwrap();
         let tag = tag(if old { OLD } else { MAIN });
         let plan = manifest.plan(&tag, &starts).unwrap();
-        let objects: BTreeSet<usize> = plan.now.iter().chain(&plan.later).copied().collect();
-        prop_assert_eq!(objects.len(), plan.now.len() + plan.later.len(), "no object twice");
-        prop_assert!(plan.now.is_sorted() && plan.later.is_sorted());
+        let objects: BTreeSet<usize> = plan.now.iter().chain(&plan.sources).copied().collect();
+        prop_assert_eq!(objects.len(), plan.now.len() + plan.sources.len(), "no object twice");
+        prop_assert!(plan.now.is_sorted() && plan.sources.is_sorted());
         let place: BTreeMap<&str, usize> =
             manifest.files.iter().map(|file| (&*file.path, file.object)).collect();
 
@@ -780,7 +806,7 @@ proptest! {
             prop_assert!(manifest.objects[*object].is_for(&tag));
         }
         prop_assert!(plan.now.contains(&place["x.dist-info/METADATA"]));
-        for object in &plan.later {
+        for object in &plan.sources {
             prop_assert!(manifest.objects[*object].tag.is_none());
             for path in paths(&manifest, &[*object]) {
                 prop_assert!(is_source(path) && runs(path) != *object, "{} is needed", path);
@@ -827,7 +853,7 @@ fn two_hundred_thousand_files_are_planned_in_no_time() {
         .plan(&tag(MAIN), &["lib.p000.s00.m000000".into()])
         .unwrap();
     let took = started.elapsed();
-    assert_eq!((plan.now.len(), plan.later.len()), (95_000, 95_000));
+    assert_eq!((plan.now.len(), plan.sources.len()), (95_000, 95_000));
     // Milliseconds when optimised; without, on a busy machine, still no time.
     assert!(took.as_secs() < 5, "{took:?}");
 }

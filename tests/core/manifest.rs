@@ -104,7 +104,7 @@ fn rejects_another_name_or_version_than_asked_for() {
 
 #[test]
 fn rejects_fields_of_another_form() {
-    let changes: [(&str, Change); 30] = [
+    let changes: [(&str, Change); 31] = [
         ("format", |it| it["format"] = json!("webimport-release/2")),
         ("format", |it| it["format"] = json!(1)),
         ("format", |it| {
@@ -154,6 +154,12 @@ fn rejects_fields_of_another_form() {
                 .unwrap()
                 .remove("decoded_size");
         }),
+        ("decoded_sha256", |it| {
+            it["objects"][0]
+                .as_object_mut()
+                .unwrap()
+                .remove("decoded_sha256");
+        }),
         ("cache tag", |it| it["objects"][1]["tag"] = json!("")),
         ("cache tag", |it| it["objects"][1]["tag"] = json!("CPython")),
         ("invalid value", |it| it["files"][0]["object"] = json!(-1)),
@@ -161,7 +167,7 @@ fn rejects_fields_of_another_form() {
         // Objects spelled as lists of their values.
         ("expected an object", |it| {
             let file = &it["files"][0];
-            let keys = ["path", "size", "sha256", "object", "offset"];
+            let keys = ["path", "size", "sha256", "object"];
             it["files"][0] = keys.map(|key| file[key].clone()).into_iter().collect();
         }),
         ("expected an object", |it| {
@@ -187,8 +193,8 @@ fn rejects_json_that_two_parsers_could_read_in_two_ways() {
     assert!(code(&text).is_ok());
     for bad in [
         text.replacen("{\"format\"", "{\"name\":\"other\",\"format\"", 1),
-        text.replacen("\"offset\":0", "\"offset\":0,\"offset\":0", 1),
-        text.replacen("\"offset\":0", "\"offset\":0.0", 1),
+        text.replacen("\"object\":0", "\"object\":0,\"object\":0", 1),
+        text.replacen("\"object\":0", "\"object\":0.0", 1),
         format!("\u{feff}{text}"),
         format!("{text}{text}"),
         text[..text.len() - 1].to_owned(),
@@ -331,30 +337,47 @@ fn rejects_files_that_are_not_sorted() {
 }
 
 #[test]
-fn rejects_files_outside_their_object() {
+fn rejects_files_that_do_not_fill_their_object() {
     let value = value();
     let at = file(&value, "single.py");
-    let size = value["objects"][0]["decoded_size"].as_u64().unwrap();
     // The last file of the object: 5 bytes.
-    for (offset, length, accepted) in [
-        (size - 5, 5, true),
-        (size - 4, 5, false),
-        (size - 5, 6, false),
-        (u64::MAX, 5, false),
-        (u64::MAX - 4, u64::MAX, false),
-        (0, u64::MAX, false),
-        (size, 0, true),
-        (size + 1, 0, false),
+    for (size, reason) in [
+        (5, None),
+        (4, Some("expected files of")),
+        (0, Some("expected files of")),
+        (6, Some("outside its object")),
+        (u64::MAX, Some("outside its object")),
     ] {
         let mut value = value.clone();
-        value["files"][at]["offset"] = json!(offset);
-        value["files"][at]["size"] = json!(length);
-        if accepted {
-            parse(&value).unwrap();
-        } else {
-            assert_refused(&value, "verify.malformed", "outside its object");
+        value["files"][at]["size"] = json!(size);
+        match reason {
+            None => drop(parse(&value).unwrap()),
+            Some(reason) => assert_refused(&value, "verify.malformed", reason),
         }
     }
+    // Moved to another object, it is missing in one and too much in the other.
+    let mut value = value.clone();
+    value["files"][at]["object"] = json!(1);
+    assert_refused(&value, "verify.malformed", "outside its object");
+}
+
+#[test]
+fn files_of_one_object_lie_one_behind_the_other() {
+    let manifest = manifest();
+    let mut ends = [0; 2];
+    let parsed = parse(&value()).unwrap();
+    for (file, parsed) in manifest.files.iter().zip(&parsed.files) {
+        assert_eq!(file.offset, ends[file.object], "{}", file.path);
+        assert_eq!(file, parsed);
+        ends[file.object] += file.size;
+    }
+    // What a key says of it is not looked at.
+    let mut value = value();
+    value["files"][1]["offset"] = json!("elsewhere");
+    assert_eq!(*parse(&value).unwrap(), *parsed);
+    let mut moved = manifest;
+    moved.files[1].offset += 1;
+    assert!(moved.validate("release.json", &Limits::default()).is_err());
 }
 
 #[test]
@@ -364,37 +387,6 @@ fn rejects_files_in_an_object_that_is_not_there() {
         value["files"][0]["object"] = json!(object);
         assert_refused(&value, "verify.malformed", "not there");
     }
-}
-
-#[test]
-fn rejects_files_that_overlap() {
-    let value = value();
-    let (first, second) = (
-        file(&value, "mylib/__init__.py"),
-        file(&value, "mylib/core.py"),
-    );
-    let offset = value["files"][second]["offset"].as_u64().unwrap();
-    for (offset, reason) in [
-        (offset, None),
-        (offset - 1, Some("overlap")),
-        (
-            value["files"][first]["offset"].as_u64().unwrap(),
-            Some("overlap"),
-        ),
-    ] {
-        let mut value = value.clone();
-        value["files"][second]["offset"] = json!(offset);
-        match reason {
-            None => drop(parse(&value).unwrap()),
-            Some(reason) => assert_refused(&value, "verify.malformed", reason),
-        }
-    }
-    // Two empty files at one place share no byte, nor does an empty file inside another one.
-    let mut value = with_file("mylib/empty2.txt");
-    parse(&value).unwrap();
-    let empty = file(&value, "mylib/empty.txt");
-    value["files"][empty]["offset"] = json!(3);
-    parse(&value).unwrap();
 }
 
 #[test]
@@ -453,8 +445,6 @@ fn tagged_objects_hold_bytecode_of_their_tag_and_nothing_else() {
     // Source in a tagged object: other interpreters would miss it.
     let mut value = value();
     let at = file(&value, "mylib/empty.txt");
-    value["files"][at]["offset"] = json!(0);
-    parse(&value).unwrap();
     value["files"][at]["object"] = json!(1);
     assert_refused(&value, "verify.malformed", "tag");
     value["files"][at]["object"] = json!(0);
@@ -471,10 +461,10 @@ fn each_interpreter_needs_its_own_objects() {
     let now = |text: &str| manifest.plan(&tag(text), &[]).unwrap();
     let (with_bytecode, without) = (now("cpython-314"), now("cpython-313"));
     assert_eq!(
-        (with_bytecode.now, with_bytecode.later),
+        (with_bytecode.now, with_bytecode.sources),
         (vec![0, 1], vec![])
     );
-    assert_eq!((without.now, without.later), (vec![0], vec![]));
+    assert_eq!((without.now, without.sources), (vec![0], vec![]));
     assert!(manifest.has_bytecode(&tag("cpython-314")));
     assert!(!manifest.has_bytecode(&tag("cpython-313")));
 }
@@ -614,7 +604,7 @@ fn what_is_sent_counts_as_much_as_what_it_holds() {
     let with_large_objects = |count: usize| {
         let mut value = value();
         let mut object = value["objects"][0].clone();
-        (object["size"], object["decoded_size"]) = (json!(128 * MIB), json!(1));
+        (object["size"], object["decoded_size"]) = (json!(128 * MIB), json!(0));
         let objects = value["objects"].as_array_mut().unwrap();
         objects.extend(std::iter::repeat_n(object, count));
         value
@@ -744,6 +734,9 @@ fn many_files_are_checked_in_reasonable_time() {
         .collect();
     manifest.modules = vec!["mylib".into()];
     manifest.namespaces = vec!["mylib".into()];
+    for object in &mut manifest.objects {
+        object.decoded_size = 0;
+    }
     manifest
         .validate("release.json", &Limits::default())
         .unwrap();

@@ -69,7 +69,7 @@ fn both_accept_what_a_later_format_may_add() {
 #[test]
 fn both_reject_what_the_format_does() {
     type Change = fn(&mut Value);
-    let changes: [Change; 33] = [
+    let changes: [Change; 34] = [
         |it| *it = json!([]),
         |it| it["format"] = json!("webimport-release/2"),
         |it| drop(it.as_object_mut().unwrap().remove("format")),
@@ -94,7 +94,11 @@ fn both_reject_what_the_format_does() {
         |it| it["objects"][0]["encoding"] = json!("br"),
         |it| it["objects"][0]["size"] = json!(-1),
         |it| it["objects"][1]["tag"] = json!("cpython 314"),
-        |it| it["files"][0]["offset"] = json!(0.5),
+        |it| it["objects"][0]["decoded_sha256"] = json!("AB".repeat(32)),
+        |it| {
+            let object = it["objects"][0].as_object_mut().unwrap();
+            object.remove("decoded_sha256");
+        },
         |it| drop(it["files"][0].as_object_mut().unwrap().remove("object")),
         |it| it["partial"] = json!("yes"),
         |it| it["source"] = json!(null),

@@ -67,6 +67,7 @@ pub(crate) fn manifest() -> Manifest {
         size: 20,
         encoding: Encoding::Gzip,
         decoded_size: decoded.len() as u64,
+        decoded_sha256: Sha256Digest::of(decoded),
         tag: tag.map(|tag| tag.parse().unwrap()),
     };
     Manifest {
@@ -102,7 +103,6 @@ pub(crate) fn with_file(path: &str) -> Value {
         "size": 0,
         "sha256": Sha256Digest::of(b""),
         "object": 0,
-        "offset": 0,
     });
     let files = value["files"].as_array_mut().unwrap();
     let at = files.partition_point(|file| file["path"].as_str().unwrap() < path);

@@ -131,6 +131,7 @@ class FakeHost:
             "requires": list(self.requires),
             "requires_python": None,
             "partial": release.closures is not None,
+            "incomplete": release.closures is not None,
             "source": True,
             "repository": "https://code.example.org/repo",
             "bytecode": TAG,
@@ -150,6 +151,9 @@ class FakeHost:
             "offline": False,
             "warnings": list(self.warnings),
         }
+
+    def can_wait(self):
+        return True
 
     def mount(self, ticket):
         if self.mount_error is not None:

@@ -28,7 +28,7 @@ fn manifest(contents: &[String]) -> Manifest {
         .enumerate()
         .map(|(index, content)| {
             let path = format!("late/m{index:02}.py");
-            serde_json::json!({"path": path, "size": content.len(), "sha256": digest(content), "object": index, "offset": 0})
+            serde_json::json!({"path": path, "size": content.len(), "sha256": digest(content), "object": index})
         })
         .collect();
     let manifest = serde_json::json!({

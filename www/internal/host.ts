@@ -27,6 +27,7 @@ interface Ready {
   readonly files: Files;
   /** The cache tag of the interpreter that it is for. */
   readonly tag: string;
+  readonly partial: boolean;
 }
 
 /** A release that is mounted. */
@@ -38,6 +39,7 @@ interface Mounted {
   /** The object of each path that needs nothing but its bytes; made when it is first asked for. */
   objects?: Map<string, number>;
   readonly tag: string;
+  readonly partial: boolean;
   /** Resolves when what was fetched last is in the mount, or could not be fetched. */
   turn: Promise<unknown>;
 }
@@ -90,7 +92,8 @@ export class Host {
       const { description, path, paths, spans, objects, buffers, files } = prepared;
       prepared.free();
       const { tag } = (JSON.parse(request) as { python: { tag: string } }).python;
-      const ready = { path, tree: { paths, spans, objects, buffers }, files, tag };
+      const { partial } = JSON.parse(description) as Description;
+      const ready = { path, tree: { paths, spans, objects, buffers }, files, tag, partial };
       await preloadLibraries(this.#FS, path, largeLibraries(ready.tree, tag), ready.tree);
       if (this.#prepared.has(ticket)) this.#prepared.set(ticket, ready);
       else files.free();
@@ -106,14 +109,14 @@ export class Host {
     const ready = this.#prepared.get(ticket);
     guarded(() => {
       if (!ready) throw new Error(`nothing is prepared under the ticket ${ticket}`);
-      const { path, tree, files, tag } = ready;
+      const { path, tree, files, tag, partial } = ready;
       const source = {
         read: (object: number) => files.read(object),
         onTrouble: (error: unknown) => this.#warn(path, error),
       };
       const places = { paths: tree.paths, spans: tree.spans };
       const mount = new ReleaseMount(this.#FS, path, tree, source);
-      this.#mounts.set(path, { mount, files, places, tag, turn: Promise.resolve() });
+      this.#mounts.set(path, { mount, files, places, tag, partial, turn: Promise.resolve() });
       this.#prepared.delete(ticket);
       this.#follow(path, files);
     });
@@ -191,9 +194,13 @@ export class Host {
     return report;
   }
 
-  /** Whether the thread may wait for a request: no page stands still for it. */
-  get mayBlock(): boolean {
-    return typeof document === "undefined";
+  /**
+   * Whether the thread may wait for a request: where no page stands still for it, or, for the release at `path`, where
+   * that is the last resort for the moment after the load.
+   */
+  mayBlock(path?: string): boolean {
+    const mounted = path === undefined ? undefined : this.#mounts.get(path);
+    return typeof document === "undefined" || mounted?.partial === false;
   }
 
   /** Gets the bytes of a file at once. */
@@ -270,10 +277,13 @@ export class Host {
     dispatch("unloaded", { name, version, sha256 });
   }
 
-  /** Gets the sources that nobody waits for. */
+  /** Gets what nobody waits for. */
   #follow(path: string, files: Files, modules?: string[]): void {
-    files.follow(modules).catch((error) => {
-      if (this.#mounts.get(path)?.files === files) this.#warn(path, error);
+    whenQuiet(() => {
+      if (this.#mounts.get(path)?.files !== files) return;
+      files.follow(modules).catch((error) => {
+        if (this.#mounts.get(path)?.files === files) this.#warn(path, error);
+      });
     });
   }
 
@@ -296,6 +306,16 @@ function readable({ places, tag }: Mounted): Map<string, number> {
   const objects = new Map(places.paths.map((file, index) => [file, places.spans[3 * index] as number]));
   for (const { file } of largeLibraries(places, tag)) objects.delete(file);
   return objects;
+}
+
+/** Milliseconds after a load in which its imports have the network, the cache and the processor for themselves. */
+const QUIET = 1_000;
+
+function whenQuiet(work: () => void): void {
+  setTimeout(() => {
+    if (typeof requestIdleCallback === "function") requestIdleCallback(work, { timeout: QUIET });
+    else work();
+  }, QUIET);
 }
 
 function unloaded(path: string): WebImportError {

@@ -1,7 +1,7 @@
 //! Which modules of a release import which others, read from their sources. No source is run.
 //!
-//! An import counts where it is executed when the module is: at its top, also inside `if`, `try`, `with`, loops,
-//! `match` and class bodies; not inside functions, and not under `if TYPE_CHECKING`. A source with syntax errors
+//! An import is executed with its module at its top, also inside `if`, `try`, `with`, loops, `match` and class bodies;
+//! inside of functions it is deferred; under `if TYPE_CHECKING` it does not count. A source with syntax errors
 //! gives what can be read in spite of them: its error is for whoever imports it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -20,8 +20,17 @@ const STACK: usize = 512 * 1024 * 1024;
 /// The paths of the modules that each module imports, by its path. What imports nothing is left out.
 pub(crate) type Graph = BTreeMap<String, BTreeSet<String>>;
 
+/// The imports of a release.
+#[derive(Debug, Default)]
+pub(crate) struct Imports {
+    /// What is imported with the module.
+    pub(crate) executed: Graph,
+    /// What functions of the module import: it may be needed soon after.
+    pub(crate) deferred: Graph,
+}
+
 /// Reads the imports of all sources among `files`, on all cores.
-pub(crate) fn graph(files: &BTreeMap<String, Vec<u8>>) -> io::Result<Graph> {
+pub(crate) fn read_all(files: &BTreeMap<String, Vec<u8>>) -> io::Result<Imports> {
     let mut modules: HashMap<String, Vec<&str>> = HashMap::new();
     let mut sources: Vec<(&str, String, &[u8])> = Vec::new();
     for (path, content) in files {
@@ -34,11 +43,18 @@ pub(crate) fn graph(files: &BTreeMap<String, Vec<u8>>) -> io::Result<Graph> {
     }
     let next = AtomicUsize::new(0);
     let work = || {
-        let mut found = Graph::new();
+        let mut found = Imports::default();
         while let Some((path, name, content)) = sources.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let imports = imports(path, name, content, &modules);
-            if !imports.is_empty() {
-                found.insert((*path).to_owned(), imports);
+            let (executed, deferred): (Vec<_>, Vec<_>) =
+                read(content).into_iter().partition(|it| !it.is_deferred);
+            for (graph, imports) in [
+                (&mut found.executed, executed),
+                (&mut found.deferred, deferred),
+            ] {
+                let files = resolve(path, name, &imports, &modules);
+                if !files.is_empty() {
+                    graph.insert((*path).to_owned(), files);
+                }
             }
         }
         found
@@ -52,14 +68,15 @@ pub(crate) fn graph(files: &BTreeMap<String, Vec<u8>>) -> io::Result<Graph> {
                 .spawn_scoped(scope, work)
         };
         let workers = (0..threads).map(spawn).collect::<io::Result<Vec<_>>>()?;
-        let mut graph = Graph::new();
+        let mut all = Imports::default();
         for worker in workers {
             let found = worker
                 .join()
                 .map_err(|_| io::Error::other("reading the imports of a source failed"))?;
-            graph.extend(found);
+            all.executed.extend(found.executed);
+            all.deferred.extend(found.deferred);
         }
-        Ok(graph)
+        Ok(all)
     })
 }
 
@@ -69,10 +86,10 @@ pub(crate) fn is_source(path: &str) -> bool {
 }
 
 /// The files of the modules that one source imports, itself left out.
-fn imports(
+fn resolve(
     path: &str,
     name: &str,
-    content: &[u8],
+    imports: &[Import],
     modules: &HashMap<String, Vec<&str>>,
 ) -> BTreeSet<String> {
     let is_package = path.rsplit('/').next() == Some("__init__.py");
@@ -90,8 +107,8 @@ fn imports(
                 .map(|file| (*file).to_owned()),
         );
     };
-    for import in read(content) {
-        let Some(base) = base(&import, package) else {
+    for import in imports {
+        let Some(base) = base(import, package) else {
             continue;
         };
         // Python imports what there is of `a.b.c` before it fails.
@@ -142,9 +159,11 @@ struct Import {
     module: String,
     names: Vec<String>,
     level: u32,
+    /// Inside of a function.
+    is_deferred: bool,
 }
 
-/// The imports that are executed with a source.
+/// The imports in a source.
 fn read(content: &[u8]) -> Vec<Import> {
     // Every encoding that Python takes for a source writes ASCII as ASCII, but for a few that nobody uses; what is
     // lost of the rest is inside strings and comments.
@@ -158,12 +177,14 @@ fn read(content: &[u8]) -> Vec<Import> {
         return Vec::new();
     };
     let mut imports = Vec::new();
-    let mut bodies: Vec<&[Stmt]> = vec![parsed.suite()];
-    while let Some(body) = bodies.pop() {
+    let mut open: Vec<(&[Stmt], bool)> = vec![(parsed.suite(), false)];
+    while let Some((body, is_deferred)) = open.pop() {
+        let mut bodies: Vec<&[Stmt]> = Vec::new();
         for statement in body {
             match statement {
                 Stmt::Import(it) => imports.extend(it.names.iter().map(|alias| Import {
                     module: alias.name.to_string(),
+                    is_deferred,
                     ..Import::default()
                 })),
                 Stmt::ImportFrom(it) => imports.push(Import {
@@ -178,7 +199,9 @@ fn read(content: &[u8]) -> Vec<Import> {
                         .map(|alias| alias.name.to_string())
                         .collect(),
                     level: it.level,
+                    is_deferred,
                 }),
+                Stmt::FunctionDef(it) => open.push((&it.body, true)),
                 Stmt::If(it) => {
                     let mut checking = Checking::of(&it.test);
                     if checking != Checking::Only {
@@ -210,6 +233,7 @@ fn read(content: &[u8]) -> Vec<Import> {
                 _ => {}
             }
         }
+        open.extend(bodies.into_iter().map(|body| (body, is_deferred)));
     }
     imports
 }
@@ -257,8 +281,8 @@ mod tests {
             .collect()
     }
 
-    /// What `pkg/sub/a.py` imports if it has this content, the folders and endings left out.
-    fn imported(content: impl AsRef<[u8]>) -> String {
+    /// What `pkg/sub/a.py` imports if it has this content: with itself, and in functions.
+    fn both(content: impl AsRef<[u8]>) -> (String, String) {
         let mut files = files(&[
             ("pkg/__init__.py", ""),
             ("pkg/top.py", ""),
@@ -271,9 +295,16 @@ mod tests {
             ("other.py", ""),
         ]);
         files.insert("pkg/sub/a.py".into(), content.as_ref().to_vec());
-        let graph = graph(&files).unwrap();
-        let found = graph.get("pkg/sub/a.py").cloned().unwrap_or_default();
-        found.into_iter().collect::<Vec<_>>().join(" ")
+        let all = read_all(&files).unwrap();
+        let shown = |graph: &Graph| {
+            let found = graph.get("pkg/sub/a.py").cloned().unwrap_or_default();
+            found.into_iter().collect::<Vec<_>>().join(" ")
+        };
+        (shown(&all.executed), shown(&all.deferred))
+    }
+
+    fn imported(content: impl AsRef<[u8]>) -> String {
+        both(content).0
     }
 
     #[test]
@@ -313,7 +344,7 @@ mod tests {
             ("pkg/b.py", ""),
             ("top.py", "from . import pkg\nimport top\nimport pkg.b"),
         ]);
-        let graph = graph(&files).unwrap();
+        let graph = read_all(&files).unwrap().executed;
         let shown: Vec<String> = graph
             .iter()
             .map(|(path, to)| {
@@ -352,12 +383,20 @@ mod tests {
             "if not TYPE_CHECKING:\n    import other",
             "x = 1; import other",
         ] {
-            assert_eq!(imported(executed), "other.py", "{executed}");
+            let (with_it, deferred) = both(executed);
+            assert_eq!((&*with_it, &*deferred), ("other.py", ""), "{executed}");
         }
-        for not in [
+        for later in [
             "def f():\n    import other",
             "async def f():\n    import other",
             "class A:\n    def f(self):\n        import other",
+            "def f():\n    class A:\n        if x:\n            import other",
+        ] {
+            let (with_it, deferred) = both(later);
+            assert_eq!((&*with_it, &*deferred), ("", "other.py"), "{later}");
+        }
+        for not in [
+            "def f():\n    if TYPE_CHECKING:\n        import other",
             "lambda: __import__('other')",
             "if TYPE_CHECKING:\n    import other",
             "if typing.TYPE_CHECKING:\n    import other",
@@ -367,7 +406,7 @@ mod tests {
             "'''\nimport other\n'''",
             "# import other",
         ] {
-            assert_eq!(imported(not), "", "{not}");
+            assert_eq!(both(not), <(String, String)>::default(), "{not}");
         }
     }
 

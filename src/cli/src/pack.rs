@@ -107,6 +107,7 @@ impl Packed {
             decoded.extend_from_slice(content);
         }
         let decoded_size = decoded.len() as u64;
+        let decoded_sha256 = Sha256Digest::of(&decoded);
         let compressed = gzip(&decoded)?;
         let (encoding, bytes) = if compressed.len() < decoded.len() || has_mark(&decoded) {
             (Encoding::Gzip, compressed)
@@ -119,6 +120,7 @@ impl Packed {
             size: bytes.len() as u64,
             encoding,
             decoded_size,
+            decoded_sha256,
             tag: tag.cloned(),
         });
         self.files.append(&mut entries);

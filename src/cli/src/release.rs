@@ -5,7 +5,7 @@
 //! succeeded.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 
@@ -13,13 +13,15 @@ use serde::Serialize;
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::{Coded, VerifyError};
 use webimport_core::limits::Limits;
-use webimport_core::manifest::{Distribution, FORMAT, ImportNames, Manifest};
+use webimport_core::manifest::{
+    Distribution, Encoding, FORMAT, FileEntry, ImportNames, Manifest, ObjectEntry,
+};
 use webimport_core::names::{CacheTag, Channel, NameSyntax, ReleaseName, Version};
 
 use crate::bytecode::{
     self, Bytecode, BytecodeChoice, BytecodeError, MAIN_TAG, SourceChoice, cache_path,
 };
-use crate::imports::{self, Graph, is_source};
+use crate::imports::{self, Graph, Imports, is_source};
 use crate::keyring::Keyring;
 use crate::observe::{Event, Observer, Unit};
 use crate::pack::{Layout, Packed};
@@ -31,6 +33,10 @@ use crate::wheel::{self, Wheel, WheelError, WheelLimits, normalized_name};
 /// A release is partial if what one interpreter needs of it has more bytes than this, decoded: what is not
 /// bytecode nor a source behind bytecode, and the larger one of the sources and the bytecode of one tag.
 pub const PARTIAL_ABOVE: u64 = 16 * 1024 * 1024;
+
+/// Files of a whole release that are not needed at first have objects of their own if they are more bytes than this,
+/// decoded: for fewer, another request is not worth it.
+const FOLLOWING_ABOVE: u64 = 512 * 1024;
 
 /// What to release and where. `None` takes the project's setting, then the default.
 #[derive(Debug, Clone)]
@@ -302,14 +308,8 @@ pub fn release(
         }
     };
     let kinds = Kinds::of(&files, &bytecode);
-    let partial = kinds.needed() > PARTIAL_ABOVE;
-    let imports = if partial {
-        imports::graph(sources.as_ref().unwrap_or(&files))?
-    } else {
-        Graph::new()
-    };
-    let packed = kinds.pack(partial, observer)?;
-    let manifest = Manifest {
+    let imports = imports::read_all(sources.as_ref().unwrap_or(&files))?;
+    let mut manifest = Manifest {
         format: FORMAT.into(),
         name,
         version,
@@ -318,13 +318,20 @@ pub fn release(
         distributions,
         requires,
         requires_python,
-        partial,
+        partial: kinds.needed() > PARTIAL_ABOVE,
         entry,
         source: options.source == SourceChoice::Included,
-        objects: packed.objects,
-        files: packed.files,
+        objects: Vec::new(),
+        files: Vec::new(),
     };
-    let manifest = finish(manifest, &imports)?;
+    let packed = if manifest.partial {
+        kinds.pack(Layout::Partial, &|_| true, observer)?
+    } else {
+        let first = kinds.first(&manifest, &imports);
+        kinds.pack(Layout::Whole, &|path| first.contains(path), observer)?
+    };
+    (manifest.objects, manifest.files) = (packed.objects, packed.files);
+    let manifest = finish(manifest, &imports.executed)?;
     let publication = Publication {
         name: manifest.name.clone(),
         version: manifest.version.clone(),
@@ -532,12 +539,15 @@ fn merge(wheels: Vec<Wheel>) -> Result<BTreeMap<String, Vec<u8>>, ReleaseError> 
     Ok(files)
 }
 
+/// A file: its path, and its bytes.
+type Content<'a> = (&'a str, &'a [u8]);
+
 /// The files of a release by what readers do with them. Files of two kinds never share an object.
 struct Kinds<'a> {
     /// Sources for which every tag has bytecode, and stubs: what may follow after the first import.
-    sources: Vec<(&'a str, &'a [u8])>,
+    sources: Vec<Content<'a>>,
     /// What else every interpreter needs.
-    rest: Vec<(&'a str, &'a [u8])>,
+    rest: Vec<Content<'a>>,
     bytecode: &'a [Bytecode],
 }
 
@@ -570,22 +580,93 @@ impl<'a> Kinds<'a> {
         size(self.rest.iter().map(|(_, content)| *content)) + sources.max(bytecode)
     }
 
-    fn pack(&self, partial: bool, observer: &dyn Observer) -> Result<Packed, ReleaseError> {
-        let layout = if partial {
-            Layout::Partial
-        } else {
-            Layout::Whole
+    /// The paths of what readers most likely need before everything else: the closure of what they load when they name
+    /// no modules, under the imports in functions, too. All paths, if the others are few.
+    fn first(&self, manifest: &Manifest, imports: &Imports) -> BTreeSet<&'a str> {
+        let plain = self.sources.iter().chain(&self.rest);
+        let plain = plain.map(|(path, content)| (*path, content.len(), None));
+        let compiled = self.bytecode.iter().flat_map(|it| {
+            let files = it.files.iter();
+            files.map(|(path, content)| (path.as_str(), content.len(), Some(&it.tag)))
+        });
+        let mut all: Vec<_> = plain.chain(compiled).collect();
+        all.sort_unstable_by_key(|(path, _, _)| *path);
+        // A manifest in which each file is an object of its own.
+        let unknown = Sha256Digest::from_raw([0; 32]);
+        let mut draft = Manifest {
+            partial: true,
+            ..manifest.clone()
         };
+        for (object, (path, length, tag)) in all.iter().enumerate() {
+            draft.objects.push(ObjectEntry {
+                sha256: unknown,
+                size: *length as u64,
+                encoding: Encoding::Identity,
+                decoded_size: *length as u64,
+                decoded_sha256: unknown,
+                tag: (*tag).cloned(),
+            });
+            draft.files.push(FileEntry {
+                path: (*path).to_owned(),
+                size: *length as u64,
+                sha256: unknown,
+                object,
+                offset: 0,
+                imports: Vec::new(),
+            });
+        }
+        draft.modules = ImportNames::in_files(&draft.files, draft.source).modules;
+        fill_imports(&mut draft, &[&imports.executed, &imports.deferred]);
+        let tags: Vec<CacheTag> = match self.bytecode {
+            [] => MAIN_TAG.parse().into_iter().collect(),
+            bytecode => bytecode.iter().map(|it| it.tag.clone()).collect(),
+        };
+        let sources: HashSet<&str> = self.sources.iter().map(|(path, _)| *path).collect();
+        let mut first = BTreeSet::new();
+        let mut following = 0;
+        for tag in &tags {
+            // What cannot be planned is refused when the manifest is complete.
+            let planned = draft.plan(tag, &[]).unwrap_or_default();
+            let now: BTreeSet<&str> = planned.now.iter().map(|object| all[*object].0).collect();
+            let others = all.iter().filter(|(path, _, own)| {
+                own.is_none_or(|own| own == tag) && !now.contains(path) && !sources.contains(path)
+            });
+            following = others
+                .map(|(_, length, _)| *length as u64)
+                .sum::<u64>()
+                .max(following);
+            first.extend(now);
+        }
+        if following <= FOLLOWING_ABOVE {
+            first.extend(all.iter().map(|(path, _, _)| *path));
+        }
+        first
+    }
+
+    /// Packs the kinds, what `is_first` before the others, sources last: readers fetch in this order.
+    fn pack(
+        &self,
+        layout: Layout,
+        is_first: &dyn Fn(&str) -> bool,
+        observer: &dyn Observer,
+    ) -> Result<Packed, ReleaseError> {
         let bytecode = self.bytecode.iter().map(|it| {
             let files = it.files.iter();
             let files: Vec<_> = files.map(|(path, content)| (&**path, &**content)).collect();
             (files, Some(&it.tag))
         });
-        let kinds: Vec<_> = [(self.sources.clone(), None), (self.rest.clone(), None)]
-            .into_iter()
+        let needed: Vec<_> = std::iter::once((self.rest.clone(), None))
             .chain(bytecode)
             .collect();
-        let of = |files: &[(&str, &[u8])]| size(files.iter().map(|(_, content)| *content));
+        let mut kinds: Vec<(Vec<Content<'_>>, Option<&CacheTag>)> = Vec::new();
+        for part in [true, false] {
+            for (files, tag) in &needed {
+                let of_part = files.iter().filter(|(path, _)| is_first(path) == part);
+                kinds.push((of_part.copied().collect(), *tag));
+            }
+        }
+        kinds.push((self.sources.clone(), None));
+        let of = |files: &[Content<'_>]| size(files.iter().map(|(_, content)| *content));
         observer.event(Event::Stage {
             title: "packing",
             unit: Unit::Bytes,
@@ -620,7 +701,7 @@ fn finish(mut manifest: Manifest, imports: &Graph) -> Result<Manifest, ReleaseEr
         return Err(ReleaseError::NoModules);
     }
     (manifest.modules, manifest.namespaces) = (names.modules, names.namespaces);
-    fill_imports(&mut manifest, imports);
+    fill_imports(&mut manifest, &[imports]);
     manifest.entry.sort_unstable();
     manifest.entry.dedup();
     if let Some(module) = manifest.missing_entry() {
@@ -649,9 +730,9 @@ fn check_requires(requires: &[String], limits: &Limits) -> Result<(), ReleaseErr
     }
 }
 
-/// The edges of the graph, from and to indices of files: between sources, or between the bytecode of each tag
+/// The edges of the graphs, from and to indices of files: between sources, or between the bytecode of each tag
 /// where there are none.
-fn fill_imports(manifest: &mut Manifest, imports: &Graph) {
+fn fill_imports(manifest: &mut Manifest, graphs: &[&Graph]) {
     let tags: Vec<Option<String>> = if manifest.source {
         vec![None]
     } else {
@@ -665,16 +746,19 @@ fn fill_imports(manifest: &mut Manifest, imports: &Graph) {
             Some(tag) if is_source(path) => index.get(&*cache_path(path, tag)?).copied(),
             _ => index.get(path).copied(),
         };
-        for (from, to) in imports {
-            let mut to: Vec<u32> = to.iter().filter_map(|path| find(path)).collect();
-            to.sort_unstable();
+        for (from, to) in graphs.iter().copied().flatten() {
+            let to = to.iter().filter_map(|path| find(path)).collect();
             if let Some(from) = find(from) {
                 edges.push((from, to));
             }
         }
     }
     for (from, to) in edges {
-        manifest.files[from as usize].imports = to;
+        manifest.files[from as usize].imports.extend(to);
+    }
+    for file in &mut manifest.files {
+        file.imports.sort_unstable();
+        file.imports.dedup();
     }
 }
 

@@ -208,6 +208,7 @@ pub fn verify(
         let bytes = source.fetch(&object.path(), object.size)?;
         object.expected().check_bytes(&bytes)?;
         let decoded = decode(object, bytes)?;
+        object.expected_decoded().check_bytes(&decoded)?;
         for file in files {
             check_file(file, &decoded)?;
         }
@@ -301,6 +302,7 @@ mod tests {
             size: content.len() as u64,
             encoding: Encoding::Gzip,
             decoded_size,
+            decoded_sha256: Sha256Digest::of(b"decoded"),
             tag: None,
         }
     }

@@ -1,5 +1,5 @@
-//! Which objects of a release an interpreter needs: all of them, or those of the modules that are asked for and
-//! of what these import.
+//! Which objects of a release an interpreter needs first: those of the modules that are asked for and of what these
+//! import.
 //!
 //! Reads a manifest that was validated, and nothing else. The work grows with the number of files and import
 //! edges, at each of which it looks once; nothing recurses. `docs/format.md` says what belongs to a module.
@@ -17,23 +17,24 @@ use crate::manifest::{
 };
 use crate::names::CacheTag;
 
-/// What to fetch of a release, and what of it has to be there first. No object is in both lists, which are
-/// ascending.
+/// What to fetch of a release, by index, and when. No object is in two lists, which are ascending.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// Objects that have to be there before the first import, by index.
+    /// Objects that have to be there before the first import.
     pub now: Vec<usize>,
-    /// Objects that may follow: sources whose bytecode is in `now`, for tracebacks and for readers of sources.
-    pub later: Vec<usize>,
+    /// Of a whole release, what other imports need: for readers that can wait in the middle of an import, it may follow.
+    pub others: Vec<usize>,
+    /// Objects that may follow: sources behind bytecode, for tracebacks and for readers of sources.
+    pub sources: Vec<usize>,
 }
 
 impl Manifest {
     /// What an interpreter with the cache tag `tag` needs to import `modules`, dotted names; if there are none,
     /// the entry modules, and without those all `modules` of the release.
     ///
-    /// Of a whole release that is everything. Of a partial one it is the closure of the modules under imports:
-    /// the modules, their parent packages, the data files of each package among them, and the `.dist-info`
-    /// folders. A namespace package stands for the regular packages and modules in it.
+    /// That is the closure of the modules under imports: the modules, their parent packages, the data files of each
+    /// package among them, and the `.dist-info` folders. A namespace package stands for the regular packages and
+    /// modules in it.
     ///
     /// # Errors
     /// [`ResolveError::UnknownModule`]; [`ResolveError::Bytecode`] for a release without source that has no
@@ -65,15 +66,7 @@ impl Manifest {
                 });
             }
         }
-        let wanted = if self.partial {
-            walk.closure()
-        } else {
-            // Nothing is wanted of what is for another interpreter.
-            (0..self.files.len())
-                .map(|file| view.is_for_tag(file))
-                .collect()
-        };
-        Ok(view.plan(&wanted))
+        Ok(view.plan(&walk.closure()))
     }
 
     /// The first entry module that no interpreter could import. Files and objects have to be valid.
@@ -370,14 +363,22 @@ impl<'a> View<'a> {
 
     /// The objects of the files that are wanted.
     fn plan(&self, wanted: &[bool]) -> Plan {
+        let manifest = self.layout.manifest;
         let mut needed = vec![false; self.may_follow.len()];
-        for (file, wanted) in self.layout.manifest.files.iter().zip(wanted) {
+        for (file, wanted) in manifest.files.iter().zip(wanted) {
             needed[file.object] |= wanted;
         }
-        let (later, now) = (0..needed.len())
-            .filter(|object| needed[*object])
-            .partition(|object| self.may_follow[*object]);
-        Plan { now, later }
+        let mut plan = Plan::default();
+        for (index, object) in manifest.objects.iter().enumerate() {
+            let whole = !manifest.partial && object.is_for(self.tag);
+            match (needed[index], self.may_follow[index]) {
+                (true, false) => plan.now.push(index),
+                (false, false) if whole => plan.others.push(index),
+                (needed, true) if needed || whole => plan.sources.push(index),
+                _ => {}
+            }
+        }
+        plan
     }
 }
 

@@ -1,8 +1,7 @@
 //! The release manifest: every file of a release with its size and digest, and the objects that hold them.
 //!
 //! `docs/format.md` describes the format. A manifest is checked whole before any object is asked for: paths,
-//! sizes, that files lie inside their objects and do not overlap, that the claimed import names are what the
-//! files imply, that bytecode stands beside the source that it belongs to, and that import edges lead from module
+//! sizes, that files fill their objects, that the claimed import names are what the files imply, that bytecode stands beside the source that it belongs to, and that import edges lead from module
 //! to module. Which objects a reader fetches is said by [`closure`](crate::closure).
 
 use alloc::borrow::{Cow, ToOwned};
@@ -14,7 +13,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::str::FromStr;
 
-use serde::Serialize;
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
 
 use crate::closure::module_parts;
 use crate::digest::{Expected, Sha256Digest};
@@ -73,8 +73,8 @@ pub struct Distribution {
     pub version: String,
 }
 
-/// Content-addressed bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// Content-addressed bytes: the contents of its files, one behind the other, in the order of their paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectEntry {
     /// Of the bytes as stored and transferred.
     pub sha256: Sha256Digest,
@@ -84,9 +84,29 @@ pub struct ObjectEntry {
     pub encoding: Encoding,
     /// In bytes, after `encoding` is undone.
     pub decoded_size: u64,
+    /// Of the bytes after `encoding` is undone: by it they are cached.
+    pub decoded_sha256: Sha256Digest,
     /// Set if only an interpreter with this cache tag needs the object.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<CacheTag>,
+}
+
+impl Serialize for ObjectEntry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let is_encoded = self.encoding != Encoding::Identity;
+        let fields = 4 + usize::from(is_encoded) + usize::from(self.tag.is_some());
+        let mut object = serializer.serialize_struct("ObjectEntry", fields)?;
+        object.serialize_field("sha256", &self.sha256)?;
+        object.serialize_field("size", &self.size)?;
+        object.serialize_field("encoding", &self.encoding)?;
+        object.serialize_field("decoded_size", &self.decoded_size)?;
+        if is_encoded {
+            object.serialize_field("decoded_sha256", &self.decoded_sha256)?;
+        }
+        if let Some(tag) = &self.tag {
+            object.serialize_field("tag", tag)?;
+        }
+        object.end()
+    }
 }
 
 /// How an object's bytes are stored.
@@ -107,6 +127,8 @@ pub struct FileEntry {
     pub size: u64,
     pub sha256: Sha256Digest,
     pub object: usize,
+    /// Follows from what is before it in the object.
+    #[serde(skip)]
     pub offset: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<u32>,
@@ -137,7 +159,7 @@ impl FileEntry {
             size: fields.number("size")?,
             sha256: fields.parsed("sha256")?,
             object,
-            offset: fields.number("offset")?,
+            offset: 0,
             imports: match fields.optional("imports") {
                 Some(listed) => indices(listed)?,
                 None => Vec::new(),
@@ -189,11 +211,17 @@ impl ObjectEntry {
             }
             None => None,
         };
+        let sha256 = fields.parsed("sha256")?;
+        let encoding = fields.parsed("encoding")?;
         Ok(Self {
-            sha256: fields.parsed("sha256")?,
+            sha256,
             size: fields.number("size")?,
-            encoding: fields.parsed("encoding")?,
+            encoding,
             decoded_size: fields.number("decoded_size")?,
+            decoded_sha256: match encoding {
+                Encoding::Identity => sha256,
+                Encoding::Gzip => fields.parsed("decoded_sha256")?,
+            },
             tag,
         })
     }
@@ -209,6 +237,15 @@ impl ObjectEntry {
             subject: self.path(),
             length: Some(self.size),
             sha256: self.sha256,
+        }
+    }
+
+    /// What the decoded bytes must be.
+    pub fn expected_decoded(&self) -> Expected {
+        Expected {
+            subject: self.path(),
+            length: Some(self.decoded_size),
+            sha256: self.decoded_sha256,
         }
     }
 
@@ -258,7 +295,8 @@ impl Manifest {
                 )));
             }
         }
-        let manifest = Self::read(value).map_err(|fault| fault.of(subject))?;
+        let mut manifest = Self::read(value).map_err(|fault| fault.of(subject))?;
+        manifest.place_files();
         if manifest.name != *name {
             return Err(malformed(format!(
                 "expected the name `{name}`, got `{}`",
@@ -302,6 +340,18 @@ impl Manifest {
         })
     }
 
+    /// Sets where in its object each file begins, by the order of the files.
+    pub fn place_files(&mut self) {
+        let mut ends = vec![0_u64; self.objects.len()];
+        for file in &mut self.files {
+            // A file of no object, and more bytes than there are numbers for, are found by `validate`.
+            if let Some(end) = ends.get_mut(file.object) {
+                file.offset = *end;
+                *end = end.saturating_add(file.size);
+            }
+        }
+    }
+
     /// Checks every rule of the format that one manifest can be checked for by itself.
     ///
     /// # Errors
@@ -314,7 +364,7 @@ impl Manifest {
         };
         self.check_limits(subject, limits)?;
         let mut paths = PathSet::default();
-        let mut ranges: Vec<Vec<(u64, u64)>> = vec![Vec::new(); self.objects.len()];
+        let mut ends = vec![0_u64; self.objects.len()];
         let mut previous = "";
         for file in &self.files {
             paths.insert(&file.path)?;
@@ -322,30 +372,25 @@ impl Manifest {
                 return Err(malformed(format!("`{}` is out of order", file.path)));
             }
             previous = &file.path;
-            let object = self.objects.get(file.object).ok_or_else(|| {
+            let end = ends.get_mut(file.object).ok_or_else(|| {
                 malformed(format!(
                     "`{}` is in object {}, which is not there",
                     file.path, file.object
                 ))
             })?;
-            let end = file
-                .offset
-                .checked_add(file.size)
-                .filter(|end| *end <= object.decoded_size);
-            let Some(end) = end else {
-                return Err(malformed(format!(
-                    "`{}` lies outside its object",
-                    file.path
-                )));
-            };
-            if file.size > 0 {
-                ranges[file.object].push((file.offset, end));
-            }
+            let object = &self.objects[file.object];
+            let next = end.checked_add(file.size);
+            let next = next.filter(|next| *next <= object.decoded_size && file.offset == *end);
+            *end =
+                next.ok_or_else(|| malformed(format!("`{}` lies outside its object", file.path)))?;
         }
-        for (object, ranges) in self.objects.iter().zip(&mut ranges) {
-            ranges.sort_unstable();
-            if ranges.windows(2).any(|pair| pair[0].1 > pair[1].0) {
-                return Err(malformed(format!("files overlap in `{}`", object.path())));
+        for (object, end) in self.objects.iter().zip(ends) {
+            if end != object.decoded_size {
+                return Err(malformed(format!(
+                    "expected files of {} bytes in `{}`, got {end}",
+                    object.decoded_size,
+                    object.path()
+                )));
             }
         }
         self.check_tags(subject)?;

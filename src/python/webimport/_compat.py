@@ -23,6 +23,9 @@ class Host(Protocol):
     async def load(self, ticket: int, request: str, on_progress: Callable[[str], None] | None) -> str:
         """Gets a release, all of it verified, and keeps it under the ticket. Returns its description."""
 
+    def can_wait(self) -> bool:
+        """Whether `bring` can wait for bytes, in a task like this one."""
+
     def mount(self, ticket: int) -> None:
         """Puts the release under the ticket at its path."""
 
@@ -121,6 +124,11 @@ class PyodideHost:
             if proxy is not None:
                 proxy.destroy()
 
+    def can_wait(self) -> bool:
+        from pyodide.ffi import can_run_sync
+
+        return can_run_sync() or _host().mayBlock()
+
     def mount(self, ticket: int) -> None:
         with _coded():
             _host().mount(ticket)
@@ -147,7 +155,7 @@ class PyodideHost:
                 _host().bring(path, file)
         elif can_run_sync():
             run_sync(self.fetch(path, json.dumps([module])))
-        elif _host().mayBlock:
+        elif _host().mayBlock(path):
             with _coded():
                 _host().bring(path, file)
         else:

@@ -10,8 +10,8 @@ whatever lists the folders of ``sys.path`` (`importlib.metadata` does) sees the 
 The finder returns None for names that are not the release's. The hook is registered once, before the
 standard ones, and declines every path that is not an entry or a folder of a loaded release.
 
-All files of a release are in its folder from the start, but those of a partial one may have no bytes yet. Its
-loaders have these brought when a module is loaded, with those of all that the module imports.
+All files of a release are in its folder from the start, but some may have no bytes yet. The loaders have these brought
+when a module is loaded, with those of all that the module imports.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ _claims: dict[str, dict[str, frozenset[str]]] = {}
 _REST = "/:rest"
 
 
-#: Paths of the partial releases among them.
-_partial: set[str] = set()
+#: Paths of those that were not all there when they were loaded.
+_incomplete: set[str] = set()
 
 
 class _BroughtSourceLoader(SourceFileLoader):
@@ -82,7 +82,7 @@ _LOADERS = (
     (SourceFileLoader, SOURCE_SUFFIXES),
     (SourcelessFileLoader, BYTECODE_SUFFIXES),
 )
-_PARTIAL_LOADERS = (
+_BROUGHT_LOADERS = (
     (_BroughtExtensionLoader, EXTENSION_SUFFIXES),
     (_BroughtSourceLoader, SOURCE_SUFFIXES),
     (_BroughtSourcelessLoader, BYTECODE_SUFFIXES),
@@ -92,9 +92,9 @@ _PARTIAL_LOADERS = (
 class ReleaseFinder(FileFinder):
     """Finds modules in one folder of a release."""
 
-    def __init__(self, path: str, names: frozenset[str] | None, *, partial: bool = False) -> None:
+    def __init__(self, path: str, names: frozenset[str] | None, *, incomplete: bool = False) -> None:
         """``names``: what may be found here; None, inside of packages, for everything."""
-        super().__init__(path, *(_PARTIAL_LOADERS if partial else _LOADERS))
+        super().__init__(path, *(_BROUGHT_LOADERS if incomplete else _LOADERS))
         self._names = names
 
     def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -107,12 +107,12 @@ class ReleaseFinder(FileFinder):
 def path_hook(path: str) -> ReleaseFinder:
     """For ``sys.path_hooks``. Raises ``ImportError`` for paths outside of loaded releases."""
     for root, entries in _claims.items():
-        partial = root in _partial
+        incomplete = root in _incomplete
         if path in entries:
-            return ReleaseFinder(root, entries[path], partial=partial)
+            return ReleaseFinder(root, entries[path], incomplete=incomplete)
         # A file may be a zip archive, which is the next hook's.
         if contains(root, path) and os.path.isdir(path):
-            return ReleaseFinder(path, None, partial=partial)
+            return ReleaseFinder(path, None, incomplete=incomplete)
     raise ImportError("not a folder of a loaded release", path=path)
 
 
@@ -130,10 +130,10 @@ def portions(path: Iterable[str] | None) -> list[str]:
         return []
 
 
-def register(path: str, names: Iterable[str], first: Iterable[str] = (), *, partial: bool = False) -> None:
+def register(path: str, names: Iterable[str], first: Iterable[str] = (), *, incomplete: bool = False) -> None:
     """Serves the release at `path`: those of its names that are in `first` before all else, the others after."""
-    if partial:
-        _partial.add(path)
+    if incomplete:
+        _incomplete.add(path)
     taken = frozenset(names).intersection(first)
     rest = frozenset(names) - taken
     _claims[path] = {path: taken, path + _REST: rest} if taken and rest else {path: taken or rest}
@@ -149,7 +149,7 @@ def register(path: str, names: Iterable[str], first: Iterable[str] = (), *, part
 def unregister(path: str) -> None:
     """Stops serving the release at `path`; the hook goes with the last one."""
     entries = _claims.pop(path, {})
-    _partial.discard(path)
+    _incomplete.discard(path)
     sys.path[:] = [entry for entry in sys.path if entry not in entries]
     _forget_finders(path)
     if not _claims and path_hook in sys.path_hooks:
@@ -192,7 +192,7 @@ def _leave(module: ModuleType) -> None:
 
 def _bring(fullname: str, file: str) -> bool:
     """Gets the bytes of a module's file, if they are still to come; says whether they were."""
-    root = next((root for root in _partial if contains(root, file)), None)
+    root = next((root for root in _incomplete if contains(root, file)), None)
     host = _compat.running_host()
     if root is None or host is None or not host.lacks(root, file):
         return False

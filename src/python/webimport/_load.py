@@ -46,8 +46,8 @@ async def load_release(
 
     - ``root``: the repository's root pin, ``sha256:<hex>``
     - ``version``, ``sha256``: pin the release; the digest is that of ``release.json``
-    - ``modules``: refuses a release without these modules (dotted names); of a partial release, they and all
-      that they import are fetched, in place of what the release names as its entry
+    - ``modules``: refuses a release without these modules (dotted names); they and all that they import are
+      fetched first, in place of what the release names as its entry
     - ``allow_shadow``: import names that the release may take over from what else has them, dotted ones for
       parts of a namespace package; these names, and no others of the release, are then looked for in it
       first. What is imported already, or built into the interpreter, is not replaced, and neither is a
@@ -112,14 +112,14 @@ def freeze() -> str:
 
 
 async def prefetch_imports(code: str) -> None:
-    """Fetches what the imports in `code` need of the partial releases that are loaded.
+    """Fetches what the imports in `code` need of the releases that are loaded and not all there.
 
     For hosts that can wait before they run a cell, but not in the middle of it. Lines that are IPython's (``%``, ``!``,
     ``?``) count as empty. Code that does not parse without them needs nothing.
     """
-    partial = [release for release in loaded.values() if release.partial]
-    names = _imported_names(code) if partial else set()
-    for release in partial:
+    incomplete = [release for release in loaded.values() if release.incomplete]
+    names = _imported_names(code) if incomplete else set()
+    for release in incomplete:
         ours = {name for name in names if name.partition(".")[0] in release.modules}
         modules = sorted(name for name in ours if _finder.has_module(release.path, name))
         if modules and release.loaded:
@@ -165,14 +165,14 @@ async def _load(
         ticket = next(_tickets)
         before = set(loaded)
         try:
-            description = json.loads(await host.load(ticket, _request(url, options), reporter))
+            description = json.loads(await host.load(ticket, _request(host, url, options), reporter))
             reporter.raise_kept()
             if description["sha256"] not in loaded and not description["already"]:
                 reporter.enter("mount")
             # Now: the callback may have loaded and unloaded something.
             there = loaded.get(description["sha256"])
             if there is not None:
-                if there.partial and options["modules"]:
+                if there.incomplete and options["modules"]:
                     await there.prefetch(*options["modules"])
                 reporter.enter("done")
                 return there
@@ -199,7 +199,7 @@ async def _satisfy(host: _compat.Host, release: Release, *, offline: bool) -> No
     await _requires.satisfy(host, str(release), list(release.requires), offline=offline)
 
 
-def _request(url: str, options: dict[str, Any]) -> str:
+def _request(host: _compat.Host, url: str, options: dict[str, Any]) -> str:
     request = {
         "url": url,
         "options": options,
@@ -210,6 +210,7 @@ def _request(url: str, options: dict[str, Any]) -> str:
         "occupied": occupied_names(),
         "namespaces": {name: str(release) for release in loaded.values() for name in release.namespaces},
         "loaded": list(loaded),
+        "waits": host.can_wait(),
     }
     return json.dumps(request)
 
@@ -224,7 +225,7 @@ def _place(
     host.mount(ticket)
     try:
         below = _refuse_collisions_below(release, allowed)
-        _finder.register(release.path, release.modules, _first(release, allowed), partial=release.partial)
+        _finder.register(release.path, release.modules, _first(release, allowed), incomplete=release.incomplete)
         _check_found(release, allowed, below)
         loaded[release.sha256] = release
         host.announce("loaded", release.to_json())

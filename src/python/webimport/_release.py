@@ -129,7 +129,7 @@ class Release:
         return loaded.get(self.sha256) is self
 
     async def prefetch(self, *modules: str) -> None:
-        """Fetches modules (dotted names) of a partial release with all that they import, before they are imported.
+        """Fetches modules (dotted names) with all that they import, before they are imported.
 
         Imports do that themselves where Python can wait for the network; this is for where it cannot. Without
         names, everything comes, so that no import, no traceback and no file of the release needs the network again;
@@ -146,6 +146,11 @@ class Release:
         if host is None or not self.loaded:
             raise HostError(f"{self} is not loaded", code="host.unloaded", hint="load it again")
         await host.fetch(self.path, json.dumps(modules))
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether modules may be imported whose bytes are still to come."""
+        return self._description["incomplete"]
 
     def own_names(self) -> set[str]:
         """Those of `modules` that it does not share."""

@@ -313,10 +313,11 @@ impl HandMade {
                 objects.push(Vec::new());
             }
             let index = objects.len() - 1;
-            let offset = objects[index].len();
             objects[index].extend_from_slice(bytes);
             let digest = Sha256Digest::of(bytes).to_string();
-            files.push(json!({"path": path, "size": bytes.len(), "sha256": digest, "object": index, "offset": offset}));
+            files.push(
+                json!({"path": path, "size": bytes.len(), "sha256": digest, "object": index}),
+            );
         }
         let listed: Vec<Value> = objects
             .iter()

@@ -199,13 +199,12 @@ fn refresh() {
 }
 
 fn manifests() {
-    let file = |path: &str, object: u8, offset: u64| {
+    let file = |path: &str, object: u8| {
         json!({
             "path": path,
             "size": 5,
             "sha256": Sha256Digest::of(b"pass\n"),
             "object": object,
-            "offset": offset,
         })
     };
     let object = |decoded: u64, tag: Value| {
@@ -214,6 +213,7 @@ fn manifests() {
             "size": 20,
             "encoding": "gzip",
             "decoded_size": decoded,
+            "decoded_sha256": Sha256Digest::of(b"decoded"),
         });
         if !tag.is_null() {
             object["tag"] = tag;
@@ -231,10 +231,10 @@ fn manifests() {
         "requires_python": ">=3.11",
         "objects": [object(15, Value::Null), object(5, json!("cpython-314"))],
         "files": [
-            file("mylib/__init__.py", 0, 0),
-            file("mylib/__pycache__/__init__.cpython-314.pyc", 1, 0),
-            file("mylib/donn\u{e9}es.txt", 0, 5),
-            file("shared/plugin.py", 0, 10),
+            file("mylib/__init__.py", 0),
+            file("mylib/__pycache__/__init__.cpython-314.pyc", 1),
+            file("mylib/donn\u{e9}es.txt", 0),
+            file("shared/plugin.py", 0),
         ],
     });
     write("manifest", "valid-small", text(&manifest));
@@ -247,9 +247,9 @@ fn manifests() {
         ("nearly-outside", "/files/0/path", json!("../mylib.py")),
         ("nearly-start-up", "/files/3/path", json!("x.pth")),
         ("nearly-twins", "/files/2/path", json!("mylib/__INIT__.py")),
-        ("nearly-range", "/files/3/offset", json!(11)),
-        ("nearly-overflow", "/files/3/offset", json!(u64::MAX)),
-        ("nearly-overlap", "/files/3/offset", json!(9)),
+        ("nearly-more", "/files/3/size", json!(6)),
+        ("nearly-overflow", "/files/3/size", json!(u64::MAX)),
+        ("nearly-less", "/files/3/size", json!(4)),
         ("nearly-object", "/files/3/object", json!(2)),
         (
             "nearly-module",

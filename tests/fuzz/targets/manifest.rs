@@ -40,26 +40,17 @@ fn check(data: &[u8]) -> Outcome {
     }
     assert!(total <= limits.release && decoded <= limits.release_decoded);
 
-    let mut ranges: BTreeMap<usize, Vec<(u64, u64)>> = BTreeMap::new();
+    let mut ends: BTreeMap<usize, u64> = BTreeMap::new();
     for file in &manifest.files {
         is_inside(&file.path);
         is_inside(&manifest.mounted_path(file));
-        let end = file.offset + file.size;
-        assert!(
-            end <= manifest.objects[file.object].decoded_size,
-            "{}",
-            file.path
-        );
-        if file.size > 0 {
-            ranges
-                .entry(file.object)
-                .or_default()
-                .push((file.offset, end));
-        }
+        let end = ends.entry(file.object).or_default();
+        assert_eq!(file.offset, *end, "{}", file.path);
+        *end += file.size;
     }
-    for ranges in ranges.values_mut() {
-        ranges.sort_unstable();
-        assert!(ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0));
+    for (index, object) in manifest.objects.iter().enumerate() {
+        let end = ends.get(&index).copied().unwrap_or_default();
+        assert_eq!(end, object.decoded_size, "{}", object.path());
     }
     are_apart(&manifest);
 
@@ -142,14 +133,16 @@ fn needs_all_its_files(manifest: &Manifest) {
         assert!(!manifest.source && !manifest.has_bytecode(&tag));
         return;
     };
-    let planned: BTreeSet<usize> = plan.now.iter().chain(&plan.later).copied().collect();
-    assert_eq!(planned.len(), plan.now.len() + plan.later.len());
+    assert!(!manifest.partial || plan.others.is_empty());
+    let all = [plan.now, plan.others, plan.sources.clone()].concat();
+    let planned: BTreeSet<usize> = all.iter().copied().collect();
+    assert_eq!(planned.len(), all.len());
     for file in &manifest.files {
         let object = &manifest.objects[file.object];
         let is_for = object.is_for(&tag);
         assert!(is_for || !planned.contains(&file.object), "{}", file.path);
         assert!(
-            !plan.later.contains(&file.object) || object.tag.is_none(),
+            !plan.sources.contains(&file.object) || object.tag.is_none(),
             "{}",
             file.path
         );

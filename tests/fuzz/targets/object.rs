@@ -89,13 +89,13 @@ fn published(object: &[u8], encoding: &str, content: &[u8]) -> Result<VerifiedRe
             "size": object.len(),
             "encoding": encoding,
             "decoded_size": content.len(),
+            "decoded_sha256": Sha256Digest::of(content),
         }],
         "files": [{
             "path": "mylib.py",
             "size": content.len(),
             "sha256": Sha256Digest::of(content),
             "object": 0,
-            "offset": 0,
         }],
     })
     .to_string();
