@@ -39,18 +39,23 @@ pub(crate) fn bytecode(
             decoded
         })
         .collect();
-    let files = manifest["files"].as_array().expect("a list").iter();
-    files
-        .filter_map(|file| {
-            let (folder, name) = file["path"].as_str()?.rsplit_once("/__pycache__/")?;
-            let stem = name.strip_suffix(".cpython-314.pyc")?;
-            let number =
-                |key: &str| usize::try_from(file[key].as_u64().unwrap_or(0)).expect("small");
-            let start = number("offset");
-            let bytes = objects[number("object")][start..start + number("size")].to_vec();
-            Some((format!("{folder}/{stem}.py"), bytes))
-        })
-        .collect()
+    let mut ends = vec![0; objects.len()];
+    let mut bytecode = BTreeMap::new();
+    for file in manifest["files"].as_array().expect("a list") {
+        let number =
+            |key: &str| usize::try_from(file[key].as_u64().expect("a number")).expect("small");
+        let (object, size) = (number("object"), number("size"));
+        let start = ends[object];
+        ends[object] += size;
+        let path = file["path"].as_str().expect("a path");
+        if let Some((folder, name)) = path.rsplit_once("/__pycache__/")
+            && let Some(stem) = name.strip_suffix(".cpython-314.pyc")
+        {
+            let bytes = objects[object][start..start + size].to_vec();
+            bytecode.insert(format!("{folder}/{stem}.py"), bytes);
+        }
+    }
+    bytecode
 }
 
 /// The wheel with `x.pyc` in place of each `x.py` that there is bytecode of, compressed.

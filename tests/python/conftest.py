@@ -169,6 +169,11 @@ class FakeHost:
             file.write_bytes(b"" if path in late else content)
         self.mounted.add(root)
 
+    def loadable(self, path):
+        root, absent = Path(path), self.absent[path]
+        files = (file for file in root.rglob("*") if file.suffix in (".py", ".so") and str(file) not in absent)
+        return "\n".join(str(file.relative_to(root)) for file in files)
+
     def lacks(self, path, file):
         return file in self.absent.get(path, {})
 

@@ -138,6 +138,12 @@ export class Host {
     });
   }
 
+  /** The module files, a line each, that can be loaded at once. */
+  loadable(path: string): string {
+    const mounted = this.#mounts.get(path);
+    return mounted === undefined ? "" : loadable(path, mounted).join("\n");
+  }
+
   /** Whether the bytes of a file are still to come. */
   lacks(path: string, file: string): boolean {
     return this.#mounts.get(path)?.mount.lacks(file) ?? false;
@@ -316,6 +322,21 @@ function whenQuiet(work: () => void): void {
     if (typeof requestIdleCallback === "function") requestIdleCallback(work, { timeout: QUIET });
     else work();
   }, QUIET);
+}
+
+/** The module files whose code is there: the bytecode of a source, where it has one. */
+function loadable(path: string, { mount, places, tag }: Mounted): string[] {
+  const there = places.paths.filter((_, index) => mount.has(places.spans[3 * index] as number));
+  const cached = `.${tag}.pyc`;
+  const compiled = new Set(there.filter((file) => file.endsWith(cached)));
+  const isLoadable = (file: string) => {
+    if (!file.endsWith(".py")) return /\.(pyc|so)$/.test(file) && !compiled.has(file);
+    const slash = file.lastIndexOf("/") + 1;
+    const bytecode = `${file.slice(0, slash)}__pycache__/${file.slice(slash, -3)}${cached}`;
+    return !mount.lacks(`${path}/${bytecode}`);
+  };
+  const sources = [...compiled].map((file) => file.replace("__pycache__/", "").replace(cached, ".py"));
+  return [...new Set([...there.filter(isLoadable), ...sources])];
 }
 
 function unloaded(path: string): WebImportError {

@@ -78,6 +78,11 @@ export class ReleaseMount {
     });
   }
 
+  /** Whether the bytes of an object are there. */
+  has(object: number): boolean {
+    return this.#objects.has(object);
+  }
+
   /** Whether the bytes of a file are still to come; false for what is no file of the release. */
   lacks(path: string): boolean {
     const file = this.#find(path);
@@ -174,33 +179,19 @@ type Open = (file: File) => Uint8Array;
 function fileSystemType(FS: FileSystem, folder: Folder, open: Open): FileSystemType {
   return {
     mount(mount) {
-      const root = createFolder(FS, null, "/");
+      const root = createFolder(FS, null, "/", folder, open);
       // FS.mount sets this too late: nodes take it over from their parent, and FS.unmount finds them by it.
       root.mount = mount;
-      fill(FS, root, folder, open);
       return root;
     },
   };
 }
 
-function fill(FS: FileSystem, parent: Node, folder: Folder, open: Open): void {
-  const children = parent.contents as Map<string, Node>;
-  for (const [name, entry] of folder) {
-    if (entry instanceof Map) {
-      const node = createFolder(FS, parent, name);
-      children.set(name, node);
-      fill(FS, node, entry, open);
-    } else {
-      children.set(name, createFile(FS, parent, name, entry, open));
-    }
-  }
-}
-
-function createFolder(FS: FileSystem, parent: Node | null, name: string): Node {
+function createFolder(FS: FileSystem, parent: Node | null, name: string, folder: Folder, open: Open): Node {
   const node = FS.createNode(parent, name, FOLDER, 0);
-  node.contents = new Map();
-  node.usedBytes = 0;
-  node.node_ops = folderOperations(FS);
+  node.contents = null;
+  node.usedBytes = BLOCK;
+  node.node_ops = folderOperations(FS, folder, open);
   node.stream_ops = { llseek: seek(FS) };
   return node;
 }
@@ -215,8 +206,7 @@ function createFile(FS: FileSystem, parent: Node, name: string, file: File, open
 }
 
 function getattr(node: Node): object {
-  const isFile = !(node.contents instanceof Map);
-  const size = isFile ? node.usedBytes : BLOCK;
+  const size = node.usedBytes;
   return {
     dev: 1,
     ino: node.id,
@@ -242,14 +232,16 @@ function seek(FS: FileSystem): StreamOperations["llseek"] {
   };
 }
 
-function folderOperations(FS: FileSystem): NodeOperations {
+function folderOperations(FS: FileSystem, folder: Folder, open: Open): NodeOperations {
   return {
     getattr,
-    // Emscripten asks only for names that are not in its own table of nodes.
-    lookup() {
-      throw new FS.ErrnoError(ENOENT);
+    // Emscripten asks once for each name, and keeps the node in its own table.
+    lookup(parent, name) {
+      const entry = folder.get(name);
+      if (entry === undefined) throw new FS.ErrnoError(ENOENT);
+      return entry instanceof Map ? createFolder(FS, parent, name, entry, open) : createFile(FS, parent, name, entry, open);
     },
-    readdir: (folder) => [".", "..", ...(folder.contents as Map<string, Node>).keys()],
+    readdir: () => [".", "..", ...folder.keys()],
   };
 }
 

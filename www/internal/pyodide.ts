@@ -71,8 +71,8 @@ export interface Node {
   mount: Mount;
   node_ops: NodeOperations;
   stream_ops: StreamOperations;
-  /** The children of a folder; the bytes of a file, null until it is opened. */
-  contents: Map<string, Node> | Uint8Array | null;
+  /** The bytes of a file, null until it is opened. */
+  contents: Uint8Array | null;
   /** Bytes of a file. */
   usedBytes: number;
 }

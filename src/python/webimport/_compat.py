@@ -35,6 +35,9 @@ class Host(Protocol):
     def unmount(self, path: str) -> None:
         """Takes a release away. Does nothing when it is not there."""
 
+    def loadable(self, path: str) -> str:
+        """The module files of the release at `path`, relative, a line each, that can be loaded without `bring`."""
+
     def lacks(self, path: str, file: str) -> bool:
         """Whether the bytes of a file of the release at `path` are still to come."""
 
@@ -139,6 +142,9 @@ class PyodideHost:
     def unmount(self, path: str) -> None:
         with _coded():
             _host().unmount(path)
+
+    def loadable(self, path: str) -> str:
+        return _host().loadable(path)
 
     def lacks(self, path: str, file: str) -> bool:
         return _host().lacks(path, file)

@@ -21,7 +21,8 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from importlib.machinery import (
     BYTECODE_SUFFIXES,
     EXTENSION_SUFFIXES,
@@ -47,8 +48,8 @@ _claims: dict[str, dict[str, frozenset[str]]] = {}
 _REST = "/:rest"
 
 
-#: Paths of those that were not all there when they were loaded.
-_incomplete: set[str] = set()
+#: Paths of those that were not all there when they were loaded, and the module files of each that were.
+_incomplete: dict[str, frozenset[str]] = {}
 
 
 class _BroughtSourceLoader(SourceFileLoader):
@@ -89,12 +90,26 @@ _BROUGHT_LOADERS = (
 )
 
 
+def _loaders(root: str) -> Iterator[tuple[Any, list[str]]]:
+    """For what is there the standard loaders: asking the host of each module would double the time of an import."""
+    there = _incomplete.get(root)
+    if there is None:
+        yield from _LOADERS
+        return
+    for (standard, suffixes), (brought, _) in zip(_LOADERS, _BROUGHT_LOADERS, strict=True):
+        yield partial(_loader, there, standard, brought), suffixes
+
+
+def _loader(there: frozenset[str], standard: Any, brought: Any, name: str, path: str) -> Any:
+    return (standard if path in there else brought)(name, path)
+
+
 class ReleaseFinder(FileFinder):
     """Finds modules in one folder of a release."""
 
-    def __init__(self, path: str, names: frozenset[str] | None, *, incomplete: bool = False) -> None:
-        """``names``: what may be found here; None, inside of packages, for everything."""
-        super().__init__(path, *(_BROUGHT_LOADERS if incomplete else _LOADERS))
+    def __init__(self, root: str, path: str, names: frozenset[str] | None) -> None:
+        """``root``: of the release. ``names``: what may be found here; None, inside of packages, for everything."""
+        super().__init__(path, *_loaders(root))
         self._names = names
 
     def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -107,12 +122,11 @@ class ReleaseFinder(FileFinder):
 def path_hook(path: str) -> ReleaseFinder:
     """For ``sys.path_hooks``. Raises ``ImportError`` for paths outside of loaded releases."""
     for root, entries in _claims.items():
-        incomplete = root in _incomplete
         if path in entries:
-            return ReleaseFinder(root, entries[path], incomplete=incomplete)
+            return ReleaseFinder(root, root, entries[path])
         # A file may be a zip archive, which is the next hook's.
         if contains(root, path) and os.path.isdir(path):
-            return ReleaseFinder(path, None, incomplete=incomplete)
+            return ReleaseFinder(root, path, None)
     raise ImportError("not a folder of a loaded release", path=path)
 
 
@@ -130,10 +144,15 @@ def portions(path: Iterable[str] | None) -> list[str]:
         return []
 
 
-def register(path: str, names: Iterable[str], first: Iterable[str] = (), *, incomplete: bool = False) -> None:
-    """Serves the release at `path`: those of its names that are in `first` before all else, the others after."""
-    if incomplete:
-        _incomplete.add(path)
+def register(
+    path: str, names: Iterable[str], first: Iterable[str] = (), *, there: Iterable[str] | None = None
+) -> None:
+    """Serves the release at `path`: those of its names that are in `first` before all else, the others after.
+
+    ``there``: the module files, relative, whose bytes are there; None: all.
+    """
+    if there is not None:
+        _incomplete[path] = frozenset(f"{path}/{file}" for file in there)
     taken = frozenset(names).intersection(first)
     rest = frozenset(names) - taken
     _claims[path] = {path: taken, path + _REST: rest} if taken and rest else {path: taken or rest}
@@ -149,7 +168,7 @@ def register(path: str, names: Iterable[str], first: Iterable[str] = (), *, inco
 def unregister(path: str) -> None:
     """Stops serving the release at `path`; the hook goes with the last one."""
     entries = _claims.pop(path, {})
-    _incomplete.discard(path)
+    _incomplete.pop(path, None)
     sys.path[:] = [entry for entry in sys.path if entry not in entries]
     _forget_finders(path)
     if not _claims and path_hook in sys.path_hooks:

@@ -225,7 +225,8 @@ def _place(
     host.mount(ticket)
     try:
         below = _refuse_collisions_below(release, allowed)
-        _finder.register(release.path, release.modules, _first(release, allowed), incomplete=release.incomplete)
+        there = host.loadable(release.path).split("\n") if release.incomplete else None
+        _finder.register(release.path, release.modules, _first(release, allowed), there=there)
         _check_found(release, allowed, below)
         loaded[release.sha256] = release
         host.announce("loaded", release.to_json())

@@ -80,7 +80,7 @@ def is_found_in(name: str, path: str) -> bool:
 
 def _taken_in(package: str, folder: str, others: list[str]) -> Iterator[tuple[str, str]]:
     for name in (f"{package}.{child}" for child in _children(folder)):
-        own = ReleaseFinder(folder, None).find_spec(name)
+        own = ReleaseFinder(folder, folder, None).find_spec(name)
         if own is None:
             continue
         shared: list[str] = []
