@@ -176,6 +176,15 @@ struct Found {
     offline: bool,
 }
 
+/// What the cache has of the release that it would load if no server could be asked, verified as anything else: most
+/// likely the one that the server names.
+struct Ahead {
+    target: ReleaseTarget,
+    manifest: Verified<Manifest>,
+    /// Decoded, by index.
+    objects: BTreeMap<usize, Uint8Array>,
+}
+
 /// The release that signed metadata names.
 struct Answer {
     /// The digest of the first root.
@@ -260,6 +269,13 @@ struct Load<'a> {
     speculative: bool,
     objects: Objects,
     traffic: Traffic,
+    tag: CacheTag,
+    /// What the caller asks for.
+    modules: Vec<String>,
+    /// What was read while the server was asked.
+    ahead: RefCell<Option<Ahead>>,
+    /// Of the release that the server has named, what of that are its objects.
+    ready: RefCell<BTreeMap<usize, Uint8Array>>,
     warnings: RefCell<Vec<Warning>>,
     on_progress: &'a dyn Fn(&Progress<'_>),
     /// What progress calls the release: as it is asked for, then by its version.
@@ -300,6 +316,10 @@ impl Driver {
             },
             resolution,
             traffic: Traffic::default(),
+            tag: request.python.tag.clone(),
+            modules: request.options.modules.clone().unwrap_or_default(),
+            ahead: RefCell::default(),
+            ready: RefCell::default(),
             warnings: RefCell::default(),
             on_progress,
         };
@@ -312,7 +332,7 @@ impl Load<'_> {
         let found = self.find().await?;
         self.name(&found.target);
         let manifest = &found.manifest;
-        manifest.check_modules(request.options.modules.as_deref().unwrap_or_default())?;
+        manifest.check_modules(&self.modules)?;
         // A release that is there already has its names itself.
         let already = request.loaded.contains(&found.target.sha256);
         if !already {
@@ -321,9 +341,8 @@ impl Load<'_> {
             manifest.check_namespaces(&request.namespaces, &request.options.allow_shadow)?;
         }
 
-        let tag = &request.python.tag;
-        let mut plan =
-            manifest.plan(tag, request.options.modules.as_deref().unwrap_or_default())?;
+        let tag = &self.tag;
+        let mut plan = manifest.plan(tag, &self.modules)?;
         if !request.waits {
             plan.now.append(&mut plan.others);
             plan.now.sort_unstable();
@@ -562,8 +581,7 @@ impl Load<'_> {
             None => CachedMetadata::default(),
         };
         let root = known.map_or(RootTrust::FirstUse, RootTrust::Pin);
-        let start = |cached| Refresh::new(root, repository, cached, *now, limits.clone());
-        let mut refresh = start(cached.clone());
+        let mut refresh = Refresh::new(root, repository, cached.clone(), *now, limits.clone());
 
         let asked = match self.offline {
             Some(Offline::Only) => Some(Expiry::Refuse),
@@ -576,10 +594,60 @@ impl Load<'_> {
                 .await;
         }
         // On the refresh itself, so that the time by which this was judged is kept even if no server answers.
-        let patience = match refresh.offline(Expiry::Refuse) {
+        let newest = refresh.offline(Expiry::Refuse);
+        let patience = match newest {
             Ok(_) => Patience::Short,
             Err(_) => Patience::Full,
         };
+        let online = self.resolve_online(refresh, known, &cached, patience);
+        let Ok(mut newest) = newest else {
+            return online.await;
+        };
+        let (answer, ahead) = join(online, self.read_ahead(&mut newest)).await;
+        *self.ahead.borrow_mut() = ahead;
+        answer
+    }
+
+    /// Reads what the cache has of the release that the newest known metadata name.
+    async fn read_ahead(&self, newest: &mut Repository) -> Option<Ahead> {
+        let Ok(Lookup::Found((target, _))) = self.resolution.find(newest) else {
+            return None;
+        };
+        let manifest = self.cached_manifest(&target).await?.ok()?;
+        let plan = manifest.plan(&self.tag, &self.modules).ok()?;
+        let on_damage = |error| self.warn(&error);
+        let watch = self.watch(&|_| {}, &on_damage);
+        let cached = self.objects.cached();
+        let objects = stream::iter(&plan.now)
+            .map(|index| {
+                let (entry, watch, cached) = (&manifest.objects[*index], &watch, &cached);
+                async move { Some((*index, cached.get(entry, watch).await.ok()?.bytes)) }
+            })
+            .buffered(PARALLEL)
+            .filter_map(std::future::ready)
+            .collect()
+            .await;
+        Some(Ahead {
+            target,
+            manifest,
+            objects,
+        })
+    }
+
+    /// As [`resolve`](Self::resolve), by what the servers say.
+    async fn resolve_online(
+        &self,
+        mut refresh: Refresh,
+        known: Option<Sha256Digest>,
+        cached: &CachedMetadata,
+        patience: Patience,
+    ) -> Result<Answer, Error> {
+        let Driver {
+            store, limits, now, ..
+        } = self.driver;
+        let repository = self.resolution.repository.as_str();
+        let root = known.map_or(RootTrust::FirstUse, RootTrust::Pin);
+        let start = |cached| Refresh::new(root, repository, cached, *now, limits.clone());
         let mut first_error = None;
         for base in &self.resolution.bases {
             let attempt = self.resolve_from(base, refresh.clone(), patience).await;
@@ -588,7 +656,7 @@ impl Load<'_> {
                     self.settle_first_use(pin).await?;
                 }
                 // Whether or not the rest succeeded: a key that was seen to be revoked stays revoked.
-                store.put_metadata(pin, &verified, &cached, limits).await;
+                store.put_metadata(pin, &verified, cached, limits).await;
                 if known.is_some() {
                     refresh = start(verified);
                 }
@@ -607,7 +675,7 @@ impl Load<'_> {
             Some(Error::Fetch(unreachable)) if unreachable.is_absence() => {
                 let standing = Standing::Fallback(unreachable.clone());
                 match self
-                    .offline(&mut refresh, Expiry::Refuse, &cached, standing)
+                    .offline(&mut refresh, Expiry::Refuse, cached, standing)
                     .await
                 {
                     // It may well be there by now: that the server was not reached is what is wrong.
@@ -787,20 +855,16 @@ impl Load<'_> {
         offline: bool,
     ) -> Result<Verified<Manifest>, Error> {
         let Driver { store, limits, .. } = self.driver;
-        let expected = target.expected();
-        let parse = |bytes: &[u8]| {
-            Manifest::parse(
-                bytes,
-                &expected,
-                &target.name,
-                Some(&target.version),
-                limits,
-            )
-        };
-        if let Some(cached) = store.object(target.sha256).await
-            && let Some(bytes) = self.intact(&cached, &expected).await
+        if let Some(ahead) = self
+            .ahead
+            .borrow_mut()
+            .take_if(|ahead| ahead.target == *target)
         {
-            return Ok(parse(&bytes)?);
+            *self.ready.borrow_mut() = ahead.objects;
+            return Ok(ahead.manifest);
+        }
+        if let Some(manifest) = self.cached_manifest(target).await {
+            return Ok(manifest?);
         }
         if offline {
             let subject = format!("{} {}", target.name, target.version);
@@ -816,7 +880,7 @@ impl Load<'_> {
         let bytes = self
             .objects
             .fetch(&target.path, size, &watch, async |bytes: &Uint8Array| {
-                *manifest.borrow_mut() = Some(parse(&bytes.to_vec())?);
+                *manifest.borrow_mut() = Some(self.parse(target, &bytes.to_vec())?);
                 Ok(())
             })
             .await?;
@@ -827,6 +891,25 @@ impl Load<'_> {
             }
             .into()
         })
+    }
+
+    /// The manifest, if the cache has it.
+    async fn cached_manifest(
+        &self,
+        target: &ReleaseTarget,
+    ) -> Option<Result<Verified<Manifest>, VerifyError>> {
+        let cached = self.driver.store.object(target.sha256).await?;
+        let bytes = self.intact(&cached, &target.expected()).await?;
+        Some(self.parse(target, &bytes))
+    }
+
+    fn parse(
+        &self,
+        target: &ReleaseTarget,
+        bytes: &[u8],
+    ) -> Result<Verified<Manifest>, VerifyError> {
+        let (version, limits) = (Some(&target.version), &self.driver.limits);
+        Manifest::parse(bytes, &target.expected(), &target.name, version, limits)
     }
 
     /// The bytes of a cached manifest, if they are still what they are stored as; else they are dropped.
@@ -884,10 +967,17 @@ impl Load<'_> {
                 } else {
                     &cached_objects
                 };
+                let ready = self.ready.borrow_mut().remove(index);
                 async move {
-                    let object = match source.get(entry, watch).await {
-                        Err(_) if !is_needed => return Ok(None),
-                        object => object?,
+                    let object = match ready {
+                        Some(bytes) => Object {
+                            bytes,
+                            origin: Origin::Cache,
+                        },
+                        None => match source.get(entry, watch).await {
+                            Err(_) if !is_needed => return Ok(None),
+                            object => object?,
+                        },
                     };
                     if object.origin == Origin::Cache {
                         bytes_done.set(bytes_done.get() + entry.size);

@@ -119,6 +119,37 @@ fn large() -> WheelBuilder {
 }
 
 #[test]
+fn of_a_whole_release_what_is_needed_first_is_packed_apart_if_there_is_much_else() {
+    for (filling, first) in [(400, 8), (700, 6)] {
+        let filling = "# A line of a comment, as there are many.\n".repeat(filling * 1024 / 42);
+        let wheel = WheelBuilder::new("lib", "1.0")
+            .file("lib/__init__.py", "from . import a\n")
+            .file("lib/a.py", "def f():\n    from . import b\n")
+            .file("lib/b.py", "")
+            .file("lib/tests/__init__.py", filling)
+            .file("lib/tests/table.csv", "1,2\n");
+        let repository = TestRepository::new();
+        let released = released(&repository, &wheel, |_| ()).unwrap();
+        assert!(!released.partial);
+        let manifest = manifest(&repository, &released);
+        let of = |modules: &[&str]| {
+            let modules: Vec<String> = modules.iter().map(ToString::to_string).collect();
+            manifest.plan(&tag("cpython-314"), &modules).unwrap()
+        };
+        let plan = of(&[]);
+        let now = paths(&manifest, &plan.now);
+        assert_eq!(now.len(), first, "{now:?}");
+        // What functions import is packed with what is imported first.
+        for file in ["lib/__init__.py", "lib/a.py", "lib/b.py"] {
+            assert!(now.contains(&file), "{file}");
+        }
+        assert_eq!(now.len() + paths(&manifest, &plan.others).len(), 8);
+        let tests = of(&["lib.tests"]).now;
+        assert!(paths(&manifest, &tests).contains(&"lib/tests/table.csv"));
+    }
+}
+
+#[test]
 fn a_large_release_is_fetched_in_part() {
     let repository = TestRepository::new();
     let released = released(&repository, &large(), |options| {
@@ -382,7 +413,7 @@ fn a_release_without_source_is_imported_from_bytecode() {
                 (&*file.path, to.collect())
             })
             .collect();
-        assert_eq!(edges.len(), if large { 6 } else { 0 });
+        assert_eq!(edges.len(), 6);
         for (from, to) in edges {
             let tag = |path: &str| path.rsplit('.').nth(1).unwrap().to_owned();
             assert!(to.iter().all(|it| tag(it) == tag(from)), "{from}: {to:?}");
