@@ -8,7 +8,6 @@ KeyboardInterrupt in a callback, takes the release away again: a call that raise
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import json
 import sys
@@ -219,8 +218,7 @@ def _place(
     host: _compat.Host, ticket: int, release: Release, allowed: frozenset[str], reporter: Reporter
 ) -> Release:
     """Everything that happens at once: other loads may have finished before, none can in between."""
-    # Finders remember their folders by the second; a file of the notebook may be younger.
-    importlib.invalidate_caches()
+    _finder.forget_listings()
     _refuse_collisions(release, allowed)
     host.mount(ticket)
     try:

@@ -158,15 +158,30 @@ def _is_plain_folder(folder: str) -> bool:
 
 def _installed() -> dict[str, str]:
     """What can be imported from installed packages, loaded Pyodide packages and the current directory."""
-    # Not at the top: 20 ms in a browser.
-    import pkgutil
-
     names: dict[str, str] = {}
     for folder in (entry or os.getcwd() for entry in sys.path):
         if not _is_standard(folder) and not any(contains(release.path, folder) for release in loaded.values()):
-            for module in pkgutil.iter_modules([folder]):
-                names.setdefault(module.name, _owner(folder, module.name))
+            for name in _modules_in(folder):
+                names.setdefault(name, _owner(folder, name))
     return names
+
+
+def _modules_in(place: str) -> Iterator[str]:
+    """The modules and regular packages in an entry of ``sys.path``."""
+    if os.path.isdir(place):
+        for name in _children(place):
+            folder = os.path.join(place, name)
+            if not os.path.isdir(folder) or "__init__" in _children(folder) or _is_file_module(folder):
+                yield name
+    elif os.path.exists(place):
+        # Not at the top: 20 ms in a browser, and archives are rare.
+        import pkgutil
+
+        yield from (module.name for module in pkgutil.iter_modules([place]))
+
+
+def _is_file_module(stem: str) -> bool:
+    return any(os.path.isfile(stem + suffix) for suffix in all_suffixes())
 
 
 def _is_standard(folder: str) -> bool:
