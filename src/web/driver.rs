@@ -33,6 +33,7 @@ use crate::fetch::{Patience, Size, Traffic, fetch};
 use crate::files::Files;
 use crate::objects::{Object, Objects, Origin, PARALLEL, Watch};
 use crate::store::Store;
+use crate::unicode::platform;
 
 /// What a call of `loadRelease` asks for.
 #[derive(Debug, Deserialize)]
@@ -538,7 +539,8 @@ impl Load<'_> {
         let Some(bytes) = self.intact(&cached, &expected).await else {
             return Ok(None);
         };
-        let manifest = Manifest::parse(&bytes, &expected, name, None, &self.driver.limits)?;
+        let manifest =
+            Manifest::parse_with(&bytes, &expected, name, None, &self.driver.limits, platform)?;
         if !self.resolution.is_answered_by(&manifest.version) {
             return Ok(None);
         }
@@ -909,7 +911,8 @@ impl Load<'_> {
         bytes: &[u8],
     ) -> Result<Verified<Manifest>, VerifyError> {
         let (version, limits) = (Some(&target.version), &self.driver.limits);
-        Manifest::parse(bytes, &target.expected(), &target.name, version, limits)
+        let expected = target.expected();
+        Manifest::parse_with(bytes, &expected, &target.name, version, limits, platform)
     }
 
     /// The bytes of a cached manifest, if they are still what they are stored as; else they are dropped.

@@ -9,6 +9,7 @@
 //! | `fetch` | bounded HTTP requests (`gloo-net`) |
 //! | `store` | the cache in `IndexedDB`, or in memory |
 //! | `bytes` | hashing and decompression by the platform |
+//! | `unicode` | case and normal forms by the platform |
 //! | `driver` | the steps of a load |
 //! | `objects` | the objects of a release, from the cache or the network |
 //! | `files` | what of a loaded release comes later |
@@ -23,6 +24,7 @@ mod fetch;
 mod files;
 mod objects;
 mod store;
+mod unicode;
 
 pub use exports::{Client, Files};
 

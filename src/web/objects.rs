@@ -115,7 +115,12 @@ impl Objects {
             let url = base.join(&path);
             // The answer may come from the HTTP cache, which can keep a bad one for a year. A request like this
             // has no way around it but another URL: a header would need a preflight.
-            let again = format!("{url}?again={}", Date::now());
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "whole milliseconds since 1970, without the code that writes floats"
+            )]
+            let again = format!("{url}?again={}", Date::now() as u64);
             for url in [url, again] {
                 let fetched = fetch_now(&url, Size::Exactly(entry.size));
                 let checked = fetched.map_err(Error::from).and_then(|stored| {

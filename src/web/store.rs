@@ -721,7 +721,7 @@ fn parse_pin(value: &JsValue, repository: &str) -> Result<Sha256Digest, StoreErr
 
 fn translate(error: &idb::Error) -> StoreError {
     let reason = reason(error);
-    if reason.contains("QuotaExceeded") || reason.to_lowercase().contains("quota") {
+    if reason.contains("QuotaExceeded") || reason.to_ascii_lowercase().contains("quota") {
         StoreError::Quota { reason }
     } else {
         StoreError::Unavailable { reason }

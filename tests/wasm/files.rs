@@ -12,6 +12,7 @@ use webimport_core::trust::Verified;
 use crate::files::{Files, Held};
 use crate::objects::Objects;
 use crate::store::Store;
+use crate::unicode::platform;
 
 /// A partial release `late` with a module for each of these contents: `late/m00.py` and so on.
 fn manifest(contents: &[String]) -> Manifest {
@@ -42,7 +43,7 @@ fn manifest(contents: &[String]) -> Manifest {
         sha256: Sha256Digest::of(&bytes),
     };
     let name = "late".parse().unwrap();
-    Manifest::parse(&bytes, &signed, &name, None, &Limits::default())
+    Manifest::parse_with(&bytes, &signed, &name, None, &Limits::default(), platform)
         .map(Verified::into_inner)
         .unwrap()
 }

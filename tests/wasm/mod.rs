@@ -7,5 +7,6 @@ mod client;
 mod fetch;
 mod files;
 mod store;
+mod unicode;
 
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);

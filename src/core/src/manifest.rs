@@ -23,7 +23,7 @@ use crate::fields::{self, Fields};
 use crate::json::{self, Value};
 use crate::limits::Limits;
 use crate::names::{CacheTag, ReleaseName, Version};
-use crate::path::PathSet;
+use crate::path::{PathSet, Unicode};
 use crate::trust::Verified;
 
 /// The `format` of manifests that this crate reads and writes.
@@ -262,17 +262,33 @@ pub fn object_path(sha256: Sha256Digest) -> String {
 }
 
 impl Manifest {
-    /// Parses bytes that must be `expected` and describe the release `name` (and `version`, where it is
-    /// known).
+    /// [`parse_with`](Self::parse_with) this program's own tables.
     ///
     /// # Errors
-    /// [`VerifyError`] for other bytes, or for a manifest that breaks a rule of the format.
+    /// As [`parse_with`](Self::parse_with).
+    #[cfg(feature = "unicode")]
     pub fn parse(
         bytes: &[u8],
         expected: &Expected,
         name: &ReleaseName,
         version: Option<&Version>,
         limits: &Limits,
+    ) -> Result<Verified<Self>, VerifyError> {
+        Self::parse_with(bytes, expected, name, version, limits, crate::path::tables)
+    }
+
+    /// Parses bytes that must be `expected` and describe the release `name` (and `version`, where it is
+    /// known).
+    ///
+    /// # Errors
+    /// [`VerifyError`] for other bytes, or for a manifest that breaks a rule of the format.
+    pub fn parse_with(
+        bytes: &[u8],
+        expected: &Expected,
+        name: &ReleaseName,
+        version: Option<&Version>,
+        limits: &Limits,
+        unicode: Unicode,
     ) -> Result<Verified<Self>, VerifyError> {
         let subject = expected.subject.as_str();
         if bytes.len() as u64 > limits.manifest {
@@ -311,7 +327,7 @@ impl Manifest {
                 manifest.version
             )));
         }
-        manifest.validate(subject, limits)?;
+        manifest.validate_with(subject, limits, unicode)?;
         Ok(Verified::new(manifest))
     }
 
@@ -357,13 +373,23 @@ impl Manifest {
     /// # Errors
     /// [`VerifyError::Path`], [`VerifyError::UnsafeFile`], [`VerifyError::TooLarge`],
     /// [`VerifyError::Malformed`].
+    #[cfg(feature = "unicode")]
     pub fn validate(&self, subject: &str, limits: &Limits) -> Result<(), VerifyError> {
+        self.validate_with(subject, limits, crate::path::tables)
+    }
+
+    fn validate_with(
+        &self,
+        subject: &str,
+        limits: &Limits,
+        unicode: Unicode,
+    ) -> Result<(), VerifyError> {
         let malformed = |reason: String| VerifyError::Malformed {
             subject: subject.to_owned(),
             reason,
         };
         self.check_limits(subject, limits)?;
-        let mut paths = PathSet::default();
+        let mut paths = PathSet::new(unicode);
         let mut ends = vec![0_u64; self.objects.len()];
         let mut previous = "";
         for file in &self.files {
@@ -394,7 +420,7 @@ impl Manifest {
             }
         }
         self.check_tags(subject)?;
-        self.check_source(subject)?;
+        self.check_source(subject, unicode)?;
         self.check_imports(subject)?;
         self.check_kinds(subject)?;
 
@@ -503,7 +529,7 @@ impl Manifest {
     }
 
     /// A release without source has none, and has bytecode in its place, which no other file hides.
-    fn check_source(&self, subject: &str) -> Result<(), VerifyError> {
+    fn check_source(&self, subject: &str, unicode: Unicode) -> Result<(), VerifyError> {
         if self.source {
             return Ok(());
         }
@@ -514,7 +540,7 @@ impl Manifest {
         if self.objects.iter().all(|object| object.tag.is_none()) {
             return Err(malformed("it has neither source nor bytecode".into()));
         }
-        let mut paths = PathSet::default();
+        let mut paths = PathSet::new(unicode);
         let mut seen = BTreeSet::new();
         for file in &self.files {
             let tagged = self.objects[file.object].tag.is_some();

@@ -2,14 +2,18 @@
 //!
 //! A path is checked before it is used anywhere, against reaching outside the mount and against two files
 //! that one reader takes for one and another for two (case or Unicode form).
+//!
+//! Unicode's tables are larger than all of the rest of this crate. A host that has them brings them ([`Unicode`]),
+//! for others the feature `unicode` does. Versions of Unicode may differ between the two: what is assigned keeps its
+//! normal form for ever, and its case folding, and a host that does not know a letter takes it for one without
+//! capitals. So the younger tables refuse some names that the older ones pass, never the other way round; these differ
+//! in letters that no file system of the older host's age takes for one either. ASCII needs no tables.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::format;
 use alloc::string::String;
-
-use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use crate::error::VerifyError;
 
@@ -18,12 +22,43 @@ pub const MAX_LENGTH: usize = 1024;
 /// Components that a path may have.
 pub const MAX_COMPONENTS: usize = 32;
 
+/// A change of a text that Unicode defines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Normalization form C.
+    Nfc,
+    /// Normalization form KC.
+    Nfkc,
+    /// Full lower case, of no language.
+    LowerCase,
+    /// Full upper case, of no language.
+    UpperCase,
+}
+
+/// Makes changes, one after another, by the host's Unicode tables.
+pub type Unicode = fn(text: &str, changes: &[Change]) -> String;
+
+/// [`Unicode`] by tables of this program's own.
+#[cfg(feature = "unicode")]
+pub fn tables(text: &str, changes: &[Change]) -> String {
+    use unicode_normalization::UnicodeNormalization as _;
+
+    changes
+        .iter()
+        .fold(text.to_owned(), |text, change| match change {
+            Change::Nfc => text.nfc().collect(),
+            Change::Nfkc => text.nfkc().collect(),
+            Change::LowerCase => text.to_lowercase(),
+            Change::UpperCase => text.to_uppercase(),
+        })
+}
+
 /// Checks one path by itself.
 ///
 /// # Errors
 /// [`VerifyError::Path`] with the rule that it breaks; [`VerifyError::UnsafeFile`] for what Python runs at
 /// start-up.
-pub fn check(path: &str) -> Result<(), VerifyError> {
+pub fn check(path: &str, unicode: Unicode) -> Result<(), VerifyError> {
     let refuse = |reason: &str| {
         let path = path.chars().take(200).collect();
         Err(VerifyError::Path {
@@ -43,7 +78,7 @@ pub fn check(path: &str) -> Result<(), VerifyError> {
     {
         return refuse(&format!("it holds the character {bad:?}"));
     }
-    if !is_nfc(path) {
+    if !path.is_ascii() && unicode(path, &[Change::Nfc]) != path {
         return refuse("it is not in Unicode form NFC");
     }
     let mut count = 0;
@@ -60,11 +95,13 @@ pub fn check(path: &str) -> Result<(), VerifyError> {
     }
     let top = path.split('/').next().unwrap_or_default();
     let stem = top.split('.').next().unwrap_or_default();
-    let top_folded = fold(top);
+    let top_folded = fold(top, unicode);
     let is_pth = top_folded
         .rsplit_once('.')
         .is_some_and(|(_, extension)| extension == "pth");
-    if (count == 1 && is_pth) || ["sitecustomize", "usercustomize"].contains(&fold(stem).as_str()) {
+    if (count == 1 && is_pth)
+        || ["sitecustomize", "usercustomize"].contains(&fold(stem, unicode).as_str())
+    {
         return Err(VerifyError::UnsafeFile {
             path: path.to_owned(),
         });
@@ -73,8 +110,9 @@ pub fn check(path: &str) -> Result<(), VerifyError> {
 }
 
 /// All paths of one release: finds files and folders that collide.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PathSet {
+    unicode: Unicode,
     /// Folded prefix to its exact spelling and whether it is a file.
     seen: BTreeMap<String, (String, Kind)>,
 }
@@ -85,26 +123,45 @@ enum Kind {
     Folder,
 }
 
+#[cfg(feature = "unicode")]
+impl Default for PathSet {
+    fn default() -> Self {
+        Self::new(tables)
+    }
+}
+
 impl PathSet {
+    /// No paths.
+    pub fn new(unicode: Unicode) -> Self {
+        Self {
+            unicode,
+            seen: BTreeMap::new(),
+        }
+    }
+
     /// Checks `path` by itself and against all paths so far.
     ///
     /// # Errors
     /// As [`check`], and [`VerifyError::Path`] where it is there already, differs from another one by case or
     /// Unicode form only, or is a file and a folder at once.
     pub fn insert(&mut self, path: &str) -> Result<(), VerifyError> {
-        check(path)?;
+        check(path, self.unicode)?;
         let ends = path
             .match_indices('/')
             .map(|(index, _)| index)
             .chain([path.len()]);
+        let (mut folded, mut start) = (String::new(), 0);
         for end in ends {
             let exact = &path[..end];
+            // Folding a slash, or up to one, does not depend on what follows.
+            folded.push_str(&fold(&path[start..end], self.unicode));
+            start = end;
             let kind = if end == path.len() {
                 Kind::File
             } else {
                 Kind::Folder
             };
-            match self.seen.entry(fold(exact)) {
+            match self.seen.entry(folded.clone()) {
                 Entry::Vacant(entry) => {
                     entry.insert((exact.to_owned(), kind));
                 }
@@ -131,20 +188,20 @@ impl PathSet {
 }
 
 /// One spelling for all that a file system or a reader may take for the same name: NFKC, lower case.
-fn fold(text: &str) -> String {
+fn fold(text: &str, unicode: Unicode) -> String {
     if text.is_ascii() {
-        text.to_ascii_lowercase()
-    } else {
-        // Upper case joins what has one capital and two small letters (`ß` and `ss`, final sigma), and lower case
-        // before that a capital that is nobody's upper case (`ẞ`).
-        text.nfkc()
-            .collect::<String>()
-            .to_lowercase()
-            .to_uppercase()
-            .to_lowercase()
-            .nfkc()
-            .collect()
+        return text.to_ascii_lowercase();
     }
+    // Upper case joins what has one capital and two small letters (`ß` and `ss`, final sigma), and lower case
+    // before that a capital that is nobody's upper case (`ẞ`).
+    let changes = [
+        Change::Nfkc,
+        Change::LowerCase,
+        Change::UpperCase,
+        Change::LowerCase,
+        Change::Nfkc,
+    ];
+    unicode(text, &changes)
 }
 
 #[cfg(test)]
@@ -179,7 +236,7 @@ mod tests {
             "a\nb", "a\u{7f}",
         ] {
             assert!(
-                matches!(check(bad), Err(VerifyError::Path { .. })),
+                matches!(check(bad, tables), Err(VerifyError::Path { .. })),
                 "{bad:?}"
             );
         }
@@ -187,10 +244,10 @@ mod tests {
 
     #[test]
     fn rejects_what_is_too_long_or_too_deep() {
-        assert!(check(&"x".repeat(MAX_LENGTH)).is_ok());
-        assert!(check(&"x".repeat(MAX_LENGTH + 1)).is_err());
-        assert!(check(&vec!["x"; MAX_COMPONENTS].join("/")).is_ok());
-        assert!(check(&vec!["x"; MAX_COMPONENTS + 1].join("/")).is_err());
+        assert!(check(&"x".repeat(MAX_LENGTH), tables).is_ok());
+        assert!(check(&"x".repeat(MAX_LENGTH + 1), tables).is_err());
+        assert!(check(&vec!["x"; MAX_COMPONENTS].join("/"), tables).is_ok());
+        assert!(check(&vec!["x"; MAX_COMPONENTS + 1].join("/"), tables).is_err());
     }
 
     #[test]
@@ -203,6 +260,8 @@ mod tests {
             ["ﬁ.py", "fi.py"],
             ["straße.py", "STRASSE.py"],
             ["straße.py", "STRA\u{1e9e}E.py"],
+            ["ὈΔΟΣ/x.py", "ὀδος/y.py"],
+            ["a\u{ff0f}b.py", "a/b.py"],
             ["a.py", "a.py"],
             ["a", "a/b"],
             ["a/b", "a"],
@@ -212,7 +271,7 @@ mod tests {
                 "{twins:?}"
             );
         }
-        assert!(check("e\u{301}.py").is_err(), "not NFC");
+        assert!(check("e\u{301}.py", tables).is_err(), "not NFC");
     }
 
     #[test]
@@ -226,8 +285,8 @@ mod tests {
                 if !other.starts_with(letter) {
                     letters += 1;
                     assert_eq!(
-                        fold(&other),
-                        fold(letter.encode_utf8(&mut [0; 4])),
+                        fold(&other, tables),
+                        fold(letter.encode_utf8(&mut [0; 4]), tables),
                         "{letter}"
                     );
                 }
@@ -246,10 +305,10 @@ mod tests {
             "usercustomize.pyc",
         ] {
             assert!(
-                matches!(check(bad), Err(VerifyError::UnsafeFile { .. })),
+                matches!(check(bad, tables), Err(VerifyError::UnsafeFile { .. })),
                 "{bad}"
             );
         }
-        assert!(check("a/sitecustomize.py").is_ok());
+        assert!(check("a/sitecustomize.py", tables).is_ok());
     }
 }
