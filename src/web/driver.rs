@@ -5,13 +5,12 @@
 //! the cache; nothing of it reaches Python.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use futures_util::future::join;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use js_sys::Uint8Array;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use webimport_core::closure::Plan;
 use webimport_core::config::Config;
 use webimport_core::digest::{Expected, Sha256Digest};
@@ -23,7 +22,7 @@ use webimport_core::limits::Limits;
 use webimport_core::manifest::{Distribution, Manifest};
 use webimport_core::names::{CacheTag, Channel};
 use webimport_core::repository::{Authority, LocatedRelease, Lookup, ReleaseTarget, Repository};
-use webimport_core::resolve::{Offline, Options, Resolution};
+use webimport_core::resolve::{Offline, Resolution};
 use webimport_core::time::UnixTime;
 use webimport_core::trust::{Expiry, Verified};
 use webimport_core::url::RepositoryUrl;
@@ -32,35 +31,9 @@ use webimport_core::workflow::{Absence, CachedMetadata, MetadataFetch, Refresh, 
 use crate::fetch::{Patience, Size, Traffic, fetch};
 use crate::files::Files;
 use crate::objects::{Object, Objects, Origin, PARALLEL, Watch};
+use crate::request::Request;
 use crate::store::Store;
 use crate::unicode::platform;
-
-/// What a call of `loadRelease` asks for.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Request {
-    url: String,
-    #[serde(default)]
-    options: Options,
-    python: Python,
-    /// Top-level import names that something has, and who.
-    #[serde(default)]
-    occupied: BTreeMap<String, String>,
-    /// Namespace packages of loaded releases, and whose: shared with namespace packages alone.
-    #[serde(default)]
-    namespaces: BTreeMap<String, String>,
-    /// Manifest digests of the releases that this interpreter has mounted.
-    #[serde(default)]
-    loaded: BTreeSet<Sha256Digest>,
-    /// Whether an import can wait for bytes that are still to come.
-    #[serde(default)]
-    waits: bool,
-}
-
-#[derive(Debug, Deserialize)]
-struct Python {
-    tag: CacheTag,
-    version: String,
-}
 
 /// A verified release, ready to be mounted.
 pub(crate) struct Prepared {
@@ -183,7 +156,7 @@ struct Ahead {
     target: ReleaseTarget,
     manifest: Verified<Manifest>,
     /// Decoded, by index.
-    objects: BTreeMap<usize, Uint8Array>,
+    objects: Vec<(usize, Uint8Array)>,
 }
 
 /// The release that signed metadata names.
@@ -276,7 +249,7 @@ struct Load<'a> {
     /// What was read while the server was asked.
     ahead: RefCell<Option<Ahead>>,
     /// Of the release that the server has named, what of that are its objects.
-    ready: RefCell<BTreeMap<usize, Uint8Array>>,
+    ready: RefCell<Vec<(usize, Uint8Array)>>,
     warnings: RefCell<Vec<Warning>>,
     on_progress: &'a dyn Fn(&Progress<'_>),
     /// What progress calls the release: as it is asked for, then by its version.
@@ -970,7 +943,11 @@ impl Load<'_> {
                 } else {
                     &cached_objects
                 };
-                let ready = self.ready.borrow_mut().remove(index);
+                let ready = {
+                    let mut ready = self.ready.borrow_mut();
+                    let at = ready.iter().position(|(own, _)| own == index);
+                    at.map(|at| ready.swap_remove(at).1)
+                };
                 async move {
                     let object = match ready {
                         Some(bytes) => Object {

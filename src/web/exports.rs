@@ -4,21 +4,25 @@
 //! `{code, message, hint}`, of which the facade makes an `Error`.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::Rc;
 
-use js_sys::{Array, Date, Function, Promise, Uint8Array, Uint32Array};
-use serde::{Deserialize, Serialize};
+use js_sys::{Array, Date, Function, Object, Promise, Reflect, Uint8Array, Uint32Array};
+use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 use webimport_core::config::{self, Config, Layer, Loaded};
 use webimport_core::digest::Sha256Digest;
-use webimport_core::error::{Coded, ConfigError, Error};
+use webimport_core::error::{Coded, ConfigError, Error, Fault};
+use webimport_core::fields::{self, Fields};
+use webimport_core::json;
 use webimport_core::limits::Limits;
 use webimport_core::time::UnixTime;
 
 use crate::bytes;
-use crate::driver::{self, Driver, Progress};
+use crate::driver::{Driver, Progress};
 use crate::files;
+use crate::request::Request;
 use crate::store::Store;
 
 /// One page's or worker's client: configuration and cache.
@@ -132,7 +136,7 @@ impl Files {
 fn supply(supply: Result<files::Supply, Error>) -> Result<JsValue, JsValue> {
     let supply = supply.map_err(|error| failure(&error))?;
     let supply = Supply {
-        report: json(&supply.report)?,
+        report: text(&supply.report)?,
         objects: indices(&supply.objects),
         buffers: supply.buffers.iter().map(Uint8Array::clone).collect(),
     };
@@ -148,38 +152,42 @@ fn indices(objects: &[usize]) -> Uint32Array {
     Uint32Array::from(objects.as_slice())
 }
 
-#[derive(Serialize)]
-struct Failure<'a> {
-    code: &'a str,
-    message: String,
-    hint: String,
-}
-
 fn failure(error: &dyn Coded) -> JsValue {
-    thrown(error.code(), error.to_string(), error.hint())
+    thrown(error.code(), &error.to_string(), &error.hint())
 }
 
-fn thrown(code: &str, message: String, hint: String) -> JsValue {
-    serde_wasm_bindgen::to_value(&Failure {
-        code,
-        message,
-        hint,
-    })
-    .unwrap_or_else(|_| code.into())
+fn thrown(code: &str, message: &str, hint: &str) -> JsValue {
+    let failure = Object::new();
+    for (key, value) in [("code", code), ("message", message), ("hint", hint)] {
+        // Setting a property of a plain new object cannot fail.
+        let _ = Reflect::set(&failure, &key.into(), &value.into());
+    }
+    failure.into()
 }
 
 /// The facade speaks to this module, not people: what does not parse here is a fault of this project.
-fn bug(error: &serde_json::Error) -> JsValue {
-    let hint = "please report this with the call that led to it".into();
+fn bug(error: &dyn fmt::Display) -> JsValue {
     thrown(
         "internal.bug",
-        format!("the module was called wrongly: {error}"),
-        hint,
+        &format!("the module was called wrongly: {error}"),
+        "please report this with the call that led to it",
     )
 }
 
-fn json<T: Serialize>(value: &T) -> Result<String, JsValue> {
+fn text<T: Serialize>(value: &T) -> Result<String, JsValue> {
     serde_json::to_string(value).map_err(|error| bug(&error))
+}
+
+/// An entry of what [`Client::freeze`] takes.
+fn loaded_release(mut entry: Fields) -> Result<Loaded, Fault> {
+    Ok(Loaded {
+        name: entry.parsed("name")?,
+        version: entry.parsed("version")?,
+        sha256: entry.parsed("sha256")?,
+        repository: entry.parsed("repository")?,
+        root: config::parse_root_pin(&entry.text("root")?)
+            .ok_or_else(|| Fault::new(format_args!("expected a root pin in `root`")))?,
+    })
 }
 
 #[wasm_bindgen]
@@ -217,7 +225,7 @@ impl Client {
         request: String,
         on_progress: Option<Function>,
     ) -> Result<Prepared, JsValue> {
-        let request: driver::Request = serde_json::from_str(&request).map_err(|error| {
+        let request = Request::parse(&request).map_err(|error| {
             failure(&ConfigError::Invalid {
                 key: "options".into(),
                 layer: "call".into(),
@@ -241,7 +249,7 @@ impl Client {
             .await
             .map_err(|error| failure(&error))?;
         Ok(Prepared {
-            description: json(&prepared.description)?,
+            description: text(&prepared.description)?,
             path: prepared.description.path,
             paths: prepared.paths.iter().map(JsValue::from).collect(),
             spans: Uint32Array::from(prepared.spans.as_slice()),
@@ -253,36 +261,16 @@ impl Client {
 
     /// The TOML text that pins what `loaded` lists: JSON text, `[{name, version, sha256, repository, root}]`.
     pub fn freeze(&self, loaded: &str) -> Result<String, JsValue> {
-        #[derive(Deserialize)]
-        struct Entry {
-            name: String,
-            version: String,
-            sha256: Sha256Digest,
-            repository: String,
-            root: String,
-        }
-        let entries: Vec<Entry> = serde_json::from_str(loaded).map_err(|error| bug(&error))?;
-        let loaded: Option<Vec<Loaded>> = entries
-            .into_iter()
-            .map(|entry| {
-                Some(Loaded {
-                    name: entry.name.parse().ok()?,
-                    version: entry.version.parse().ok()?,
-                    sha256: entry.sha256,
-                    repository: entry.repository.parse().ok()?,
-                    root: config::parse_root_pin(&entry.root)?,
-                })
-            })
-            .collect();
-        let loaded = loaded
-            .ok_or_else(|| bug(&serde::de::Error::custom("a loaded release is malformed")))?;
+        let loaded = json::read(loaded.as_bytes())
+            .and_then(|loaded| fields::items(loaded, loaded_release))
+            .map_err(|error| bug(&error))?;
         config::freeze(&loaded, &self.merged()).map_err(|error| failure(&error))
     }
 
     /// What the cache holds: JSON text `{storage, objects, bytes, repositories}`.
     #[wasm_bindgen(js_name = cacheInfo)]
     pub async fn cache_info(&self) -> Result<String, JsValue> {
-        json(&self.store.info().await)
+        text(&self.store.info().await)
     }
 
     /// Empties the cache.
@@ -317,7 +305,7 @@ impl Client {
                 report.dropped.push(sha256);
             }
         }
-        json(&report)
+        text(&report)
     }
 
     fn merged(&self) -> Config {

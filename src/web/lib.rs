@@ -12,6 +12,7 @@
 //! | `unicode` | case and normal forms by the platform |
 //! | `driver` | the steps of a load |
 //! | `objects` | the objects of a release, from the cache or the network |
+//! | `request` | what the facade asks for |
 //! | `files` | what of a loaded release comes later |
 //! | `exports` | the border to JavaScript |
 
@@ -23,6 +24,7 @@ mod exports;
 mod fetch;
 mod files;
 mod objects;
+mod request;
 mod store;
 mod unicode;
 

@@ -1,6 +1,6 @@
 //! Each rule of the release manifest (`docs/format.md`), broken and kept.
 
-use std::collections::BTreeMap;
+use webimport_core::map::Map;
 
 use serde_json::{Value, json};
 use webimport_core::digest::{Expected, Sha256Digest};
@@ -661,7 +661,7 @@ fn an_empty_release_is_one() {
 #[test]
 fn rejects_import_names_that_something_else_has() {
     let manifest = manifest();
-    let occupied = |names: &[(&str, &str)]| -> BTreeMap<String, String> {
+    let occupied = |names: &[(&str, &str)]| -> Map<String, String> {
         names
             .iter()
             .map(|(name, owner)| ((*name).into(), (*owner).into()))

@@ -4,7 +4,6 @@
 //! `configure()`, then the notebook, then the page. TOML is turned into JSON by the host (Python's `tomllib`),
 //! which keeps a TOML parser out of the WebAssembly module.
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::string::ToString;
@@ -14,6 +13,7 @@ use core::fmt::Write as _;
 use crate::digest::Sha256Digest;
 use crate::error::ConfigError;
 use crate::json::{self, Object, Value};
+use crate::map::Map;
 use crate::names::{Channel, ReleaseName, Selector, Version};
 use crate::url::RepositoryUrl;
 
@@ -26,9 +26,9 @@ pub struct Config {
     /// True refuses what is not pinned by `sha256`.
     pub frozen: Option<bool>,
     /// By base URL.
-    pub repositories: BTreeMap<RepositoryUrl, RepositoryConfig>,
+    pub repositories: Map<RepositoryUrl, RepositoryConfig>,
     /// By release name.
-    pub releases: BTreeMap<ReleaseName, ReleaseConfig>,
+    pub releases: Map<ReleaseName, ReleaseConfig>,
 }
 
 /// `[repositories."https://…"]`.
@@ -136,14 +136,18 @@ impl Config {
     pub fn overlaid(mut self, near: &Self) -> Self {
         self.frozen = near.frozen.or(self.frozen);
         for (url, near) in &near.repositories {
-            let entry = self.repositories.entry(url.clone()).or_default();
+            let entry = self
+                .repositories
+                .get_or_insert_with(url.clone(), RepositoryConfig::default);
             entry.root = near.root.or(entry.root);
             if near.mirrors.is_some() {
                 entry.mirrors.clone_from(&near.mirrors);
             }
         }
         for (name, near) in &near.releases {
-            let entry = self.releases.entry(name.clone()).or_default();
+            let entry = self
+                .releases
+                .get_or_insert_with(name.clone(), ReleaseConfig::default);
             if near.repository.is_some() {
                 entry.repository.clone_from(&near.repository);
             }
@@ -177,25 +181,19 @@ pub struct Loaded {
 /// [`ConfigError::Conflict`] where two releases have one name, or were verified under two pins of one repository.
 pub fn freeze(loaded: &[Loaded], mirrors: &Config) -> Result<String, ConfigError> {
     let mut text = String::from("frozen = true\n");
-    let mut repositories: Vec<_> = loaded.iter().collect();
-    repositories.sort_by_key(|it| (&it.repository, it.root));
-    repositories.dedup_by_key(|it| (&it.repository, it.root));
-    for pair in repositories.windows(2) {
-        if let [one, other] = pair
-            && one.repository == other.repository
-        {
+    // Of what is loaded twice, the first.
+    let repositories = loaded.iter().rev();
+    let repositories = repositories.map(|it| ((&it.repository, it.root), it));
+    let repositories: Map<_, _> = repositories.collect();
+    for (one, other) in repositories.values().zip(repositories.values().skip(1)) {
+        if one.repository == other.repository {
             let key = format!("repositories.\"{}\".root", one.repository);
             return Err(conflict(key, one, other));
         }
     }
     // Neither URLs nor names nor versions can hold a quote, a backslash or a control character. Writing to a
     // `String` cannot fail.
-    for Loaded {
-        repository: url,
-        root,
-        ..
-    } in repositories
-    {
+    for (url, root) in repositories.keys() {
         let _ = write!(
             text,
             "\n[repositories.\"{url}\"]\nroot = \"sha256:{root}\"\n"
@@ -213,24 +211,21 @@ pub fn freeze(loaded: &[Loaded], mirrors: &Config) -> Result<String, ConfigError
             let _ = writeln!(text, "mirrors = [{}]", quoted.join(", "));
         }
     }
-    let mut releases: Vec<_> = loaded.iter().collect();
-    releases.sort_by_key(|it| &it.name);
-    releases.dedup();
-    for pair in releases.windows(2) {
-        if let [one, other] = pair
-            && one.name == other.name
+    let mut releases: Map<&ReleaseName, &Loaded> = Map::new();
+    for other in loaded {
+        if let Some(one) = releases.insert(&other.name, other)
+            && one != other
         {
             return Err(conflict(format!("releases.{}", one.name), one, other));
         }
     }
-    for Loaded {
-        name,
-        version,
-        sha256,
-        repository,
-        ..
-    } in releases
-    {
+    for (name, entry) in releases {
+        let Loaded {
+            version,
+            sha256,
+            repository,
+            ..
+        } = entry;
         let _ = write!(
             text,
             "\n[releases.\"{name}\"]\nrepository = \"{repository}\"\nversion = \"{version}\"\nsha256 = \"{sha256}\"\n"

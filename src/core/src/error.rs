@@ -298,9 +298,10 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// Why, in words.
     #[cold]
     #[inline(never)]
-    pub(crate) fn new(reason: fmt::Arguments<'_>) -> Self {
+    pub fn new(reason: fmt::Arguments<'_>) -> Self {
         #[cfg(not(feature = "messages"))]
         let _ = reason;
         Self {
@@ -321,6 +322,16 @@ impl Fault {
             subject: words(format_args!("{subject}")),
             reason,
         }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[cfg(feature = "messages")]
+        let reason = &self.reason;
+        #[cfg(not(feature = "messages"))]
+        let reason = "";
+        f.write_str(reason)
     }
 }
 

@@ -13,65 +13,92 @@ use crate::json::{Object, Value};
 use crate::map::Map;
 
 /// The fields of an object that were not taken yet.
-pub(crate) struct Fields {
+pub struct Fields {
     object: Object,
 }
 
 impl Fields {
-    pub(crate) fn of(value: Value) -> Result<Self, Fault> {
+    /// Those of an object.
+    ///
+    /// # Errors
+    /// Another kind of value.
+    pub fn of(value: Value) -> Result<Self, Fault> {
         Ok(Self {
             object: object(value)?,
         })
     }
 
     /// The field, if it is there.
-    pub(crate) fn optional(&mut self, name: &str) -> Option<Value> {
+    pub fn optional(&mut self, name: &str) -> Option<Value> {
         self.object.remove(name)
     }
 
-    pub(crate) fn required(&mut self, name: &str) -> Result<Value, Fault> {
+    /// The field.
+    ///
+    /// # Errors
+    /// It is not there, as with all of the following; or it is of another kind.
+    pub fn required(&mut self, name: &str) -> Result<Value, Fault> {
         self.optional(name)
             .ok_or_else(|| Fault::new(format_args!("missing field `{name}`")))
     }
 
-    pub(crate) fn text(&mut self, name: &str) -> Result<String, Fault> {
+    /// A text.
+    pub fn text(&mut self, name: &str) -> Result<String, Fault> {
         text(self.required(name)?)
     }
 
-    pub(crate) fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Result<T, Fault> {
+    /// A text that has a form of its own.
+    pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Result<T, Fault> {
         parsed(&self.text(name)?)
     }
 
-    pub(crate) fn number(&mut self, name: &str) -> Result<u64, Fault> {
+    /// A number from 0 on.
+    pub fn number(&mut self, name: &str) -> Result<u64, Fault> {
         number(&self.required(name)?)
     }
 
-    pub(crate) fn truth(&mut self, name: &str) -> Result<bool, Fault> {
+    /// True or false.
+    pub fn truth(&mut self, name: &str) -> Result<bool, Fault> {
         truth(&self.required(name)?)
     }
 
-    pub(crate) fn list(&mut self, name: &str) -> Result<Vec<Value>, Fault> {
+    /// A list.
+    pub fn list(&mut self, name: &str) -> Result<Vec<Value>, Fault> {
         list(self.required(name)?)
     }
 
-    pub(crate) fn object(&mut self, name: &str) -> Result<Object, Fault> {
+    /// An object.
+    pub fn object(&mut self, name: &str) -> Result<Object, Fault> {
         object(self.required(name)?)
     }
 
     /// What was not taken.
-    pub(crate) fn rest(self) -> Object {
+    pub fn rest(self) -> Object {
         self.object
+    }
+
+    /// Everything was taken.
+    ///
+    /// # Errors
+    /// There is a field that nobody asked for: likely a typing error.
+    pub fn done(self) -> Result<(), Fault> {
+        match self.object.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(Fault::new(format_args!("unknown field `{name}`"))),
+        }
     }
 }
 
-pub(crate) fn text(value: Value) -> Result<String, Fault> {
+/// The text that a value is.
+pub fn text(value: Value) -> Result<String, Fault> {
     match value {
         Value::String(text) => Ok(text),
         _ => Err(other_kind("text")),
     }
 }
 
-pub(crate) fn number(value: &Value) -> Result<u64, Fault> {
+/// The number from 0 on that a value is.
+pub fn number(value: &Value) -> Result<u64, Fault> {
     match value {
         Value::Unsigned(number) => Ok(*number),
         Value::Negative(number) => Err(Fault::new(format_args!(
@@ -81,21 +108,24 @@ pub(crate) fn number(value: &Value) -> Result<u64, Fault> {
     }
 }
 
-pub(crate) fn truth(value: &Value) -> Result<bool, Fault> {
+/// Whether a value is true.
+pub fn truth(value: &Value) -> Result<bool, Fault> {
     match value {
         Value::Bool(value) => Ok(*value),
         _ => Err(other_kind("true or false")),
     }
 }
 
-pub(crate) fn list(value: Value) -> Result<Vec<Value>, Fault> {
+/// The list that a value is.
+pub fn list(value: Value) -> Result<Vec<Value>, Fault> {
     match value {
         Value::Array(items) => Ok(items),
         _ => Err(other_kind("a list")),
     }
 }
 
-pub(crate) fn object(value: Value) -> Result<Object, Fault> {
+/// The object that a value is.
+pub fn object(value: Value) -> Result<Object, Fault> {
     match value {
         Value::Object(object) => Ok(object),
         _ => Err(other_kind("an object")),
@@ -103,13 +133,13 @@ pub(crate) fn object(value: Value) -> Result<Object, Fault> {
 }
 
 /// A text that has a form of its own.
-pub(crate) fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, Fault> {
+pub fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, Fault> {
     text.parse()
         .map_err(|error| Fault::new(format_args!("{error}")))
 }
 
 /// The items of a list of texts.
-pub(crate) fn texts(value: Value) -> Result<Vec<String>, Fault> {
+pub fn texts(value: Value) -> Result<Vec<String>, Fault> {
     let mut texts = Vec::new();
     for item in list(value)? {
         texts.push(text(item)?);
@@ -118,10 +148,7 @@ pub(crate) fn texts(value: Value) -> Result<Vec<String>, Fault> {
 }
 
 /// The objects of a list, read one by one.
-pub(crate) fn items<T>(
-    value: Value,
-    read: impl Fn(Fields) -> Result<T, Fault>,
-) -> Result<Vec<T>, Fault> {
+pub fn items<T>(value: Value, read: impl Fn(Fields) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
     let mut items = Vec::new();
     for item in list(value)? {
         items.push(read(Fields::of(item)?)?);
@@ -130,7 +157,7 @@ pub(crate) fn items<T>(
 }
 
 /// A map whose values are all of one kind.
-pub(crate) fn map<V>(
+pub fn map<V>(
     object: Object,
     read: impl Fn(Value) -> Result<V, Fault>,
 ) -> Result<Map<String, V>, Fault> {

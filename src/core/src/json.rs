@@ -8,7 +8,6 @@
 //! The parser is this crate's own: it is a tenth of the code of a general one, and what a general one accepts
 //! beyond it would have to be refused again. It takes nothing that RFC 8259 does not.
 
-use alloc::collections::BinaryHeap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -17,7 +16,7 @@ use core::fmt;
 use serde::{Serialize, Serializer};
 
 use crate::error::{Fault, VerifyError};
-use crate::map::Map;
+use crate::map::{Map, sorted};
 
 /// Nesting levels that a document may have. Real metadata has six.
 pub const MAX_DEPTH: usize = 32;
@@ -107,7 +106,11 @@ pub fn parse(bytes: &[u8], subject: &str) -> Result<Value, VerifyError> {
     read(bytes).map_err(|fault| fault.of(subject))
 }
 
-pub(crate) fn read(bytes: &[u8]) -> Result<Value, Fault> {
+/// As [`parse`], before it is known whose document it is.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read(bytes: &[u8]) -> Result<Value, Fault> {
     let Ok(text) = core::str::from_utf8(bytes) else {
         return Err(Fault::new(format_args!("expected text in UTF-8")));
     };
@@ -264,8 +267,7 @@ impl Parser<'_> {
     }
 
     fn object(&self, entries: Vec<Entry>) -> Result<Object, Fault> {
-        // In n log n steps, however a hostile document orders its keys, and not recursive.
-        let sorted = BinaryHeap::from(entries).into_sorted_vec();
+        let sorted = sorted(entries);
         let twice = sorted.windows(2).find_map(|pair| match pair {
             [one, other] if one.0 == other.0 => Some(one.0.as_str()),
             _ => None,

@@ -23,7 +23,7 @@ pub mod delegations;
 mod der;
 pub mod digest;
 pub mod error;
-mod fields;
+pub mod fields;
 pub mod json;
 pub mod keys;
 pub mod limits;

@@ -22,6 +22,7 @@ use crate::error::{Error, Fault, ResolveError, VerifyError};
 use crate::fields::{self, Fields};
 use crate::json::{self, Value};
 use crate::limits::Limits;
+use crate::map::Map;
 use crate::names::{CacheTag, ReleaseName, Version};
 use crate::path::{PathSet, Unicode};
 use crate::trust::Verified;
@@ -725,7 +726,7 @@ impl Manifest {
     /// [`ResolveError::Shadow`].
     pub fn check_shadowing(
         &self,
-        occupied: &BTreeMap<String, String>,
+        occupied: &Map<String, String>,
         allowed: &[String],
     ) -> Result<(), ResolveError> {
         for module in &self.modules {
@@ -749,7 +750,7 @@ impl Manifest {
     /// [`ResolveError::Shadow`].
     pub fn check_namespaces(
         &self,
-        namespaces: &BTreeMap<String, String>,
+        namespaces: &Map<String, String>,
         allowed: &[String],
     ) -> Result<(), ResolveError> {
         let regular = namespaces

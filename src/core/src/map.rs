@@ -137,10 +137,15 @@ impl<K: Ord, V> Map<K, V> {
     }
 }
 
-/// Whether no item is there twice; in n log n steps, however a hostile list is ordered.
+/// The items in order; in n log n steps, however a hostile list is ordered, and in a tenth of the code of the
+/// standard library's sorts, which are for lists that take long to sort.
+pub fn sorted<T: Ord>(items: Vec<T>) -> Vec<T> {
+    BinaryHeap::from(items).into_sorted_vec()
+}
+
+/// Whether no item is there twice.
 pub(crate) fn are_distinct(items: Vec<&[u8]>) -> bool {
-    let sorted = BinaryHeap::from(items).into_sorted_vec();
-    sorted.is_sorted_by(|one, other| one < other)
+    sorted(items).is_sorted_by(|one, other| one < other)
 }
 
 /// What [`Map::iter`] returns.

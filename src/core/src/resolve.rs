@@ -7,19 +7,19 @@ use alloc::format;
 use alloc::string::String;
 use alloc::string::ToString;
 use alloc::vec::Vec;
-use serde::Deserialize;
 
 use crate::config::{Config, ReleaseConfig, parse_root_pin, parse_sha256};
 use crate::digest::Sha256Digest;
-use crate::error::{ConfigError, Error, ResolveError, TrustError};
+use crate::error::{ConfigError, Error, Fault, ResolveError, TrustError};
+use crate::fields::{self, Fields};
+use crate::json::Value;
 use crate::names::{Channel, ReleaseName, Selector, Version};
 use crate::repository::{LocatedRelease, Lookup, Repository};
 use crate::url::{ReleaseUrl, RepositoryUrl};
 use crate::workflow::RootTrust;
 
 /// The options of one `loadRelease` call.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// Root pin, `sha256:<hex>`.
     pub root: Option<String>,
@@ -40,9 +40,57 @@ pub struct Options {
     pub speculative: bool,
 }
 
+impl Options {
+    /// Reads the JSON object of options. Each can be left out; those that are an `Option` here can be `null` as well.
+    ///
+    /// # Errors
+    /// A value of another form, or an option that does not exist.
+    pub fn read(value: Value) -> Result<Self, Fault> {
+        let mut fields = Fields::of(value)?;
+        let mut given = |name: &str| {
+            let value = fields.optional(name);
+            value.filter(|value| !matches!(value, Value::Null))
+        };
+        let options = Self {
+            root: given("root").map(fields::text).transpose()?,
+            version: given("version").map(fields::text).transpose()?,
+            sha256: given("sha256").map(fields::text).transpose()?,
+            modules: given("modules").map(fields::texts).transpose()?,
+            offline: match given("offline") {
+                Some(value) => Some(match value.as_str() {
+                    Some("only") => Offline::Only,
+                    Some("stale") => Offline::Stale,
+                    _ => return Err(other("offline", "`only` or `stale`")),
+                }),
+                None => None,
+            },
+            trust: match given("trust") {
+                Some(value) => Some(match value.as_str() {
+                    Some("first-use") => Trust::FirstUse,
+                    _ => return Err(other("trust", "`first-use`")),
+                }),
+                None => None,
+            },
+            allow_shadow: match fields.optional("allow_shadow") {
+                Some(value) => fields::texts(value)?,
+                None => Vec::new(),
+            },
+            speculative: match fields.optional("speculative") {
+                Some(value) => fields::truth(&value)?,
+                None => false,
+            },
+        };
+        fields.done()?;
+        Ok(options)
+    }
+}
+
+fn other(name: &str, expected: &str) -> Fault {
+    Fault::new(format_args!("`{name}`: expected {expected}"))
+}
+
 /// The `offline` option.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offline {
     /// Make no request; the cache has it or the load is refused.
     Only,
@@ -51,8 +99,7 @@ pub enum Offline {
 }
 
 /// The `trust` option.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
     /// Believe the root that the server offers the first time, and only that one afterwards.
     FirstUse,
