@@ -20,6 +20,7 @@ use webimport_core::error::{
 use webimport_core::keys::KeyId;
 use webimport_core::limits::Limits;
 use webimport_core::manifest::{Distribution, Manifest};
+use webimport_core::map::sorted;
 use webimport_core::names::{CacheTag, Channel};
 use webimport_core::repository::{Authority, LocatedRelease, Lookup, ReleaseTarget, Repository};
 use webimport_core::resolve::{Offline, Resolution};
@@ -318,8 +319,8 @@ impl Load<'_> {
         let tag = &self.tag;
         let mut plan = manifest.plan(tag, &self.modules)?;
         if !request.waits {
-            plan.now.append(&mut plan.others);
-            plan.now.sort_unstable();
+            plan.now = sorted([plan.now, plan.others].concat());
+            plan.others = Vec::new();
         }
         let (mut network, mut cache) = (Network::default(), Cache::default());
         let (mut paths, mut spans) = (Vec::new(), Vec::new());

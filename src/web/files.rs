@@ -6,7 +6,6 @@
 //! for is in the cache alone.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use futures_util::lock::Mutex;
@@ -17,6 +16,7 @@ use wasm_bindgen_futures::spawn_local;
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::{Error, FetchError, ResolveError};
 use webimport_core::manifest::Manifest;
+use webimport_core::map::Map;
 use webimport_core::names::CacheTag;
 
 use crate::fetch::Traffic;
@@ -48,7 +48,7 @@ struct State {
 
 /// Decoded bytes, by object.
 pub(crate) struct Held {
-    objects: BTreeMap<usize, Uint8Array>,
+    objects: Map<usize, Uint8Array>,
     /// Bytes that there is still room for.
     room: u64,
 }
@@ -56,7 +56,7 @@ pub(crate) struct Held {
 impl Held {
     pub(crate) fn with_room(room: u64) -> Self {
         Self {
-            objects: BTreeMap::new(),
+            objects: Map::new(),
             room,
         }
     }

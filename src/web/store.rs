@@ -13,7 +13,6 @@
 //! | `first_use` | repository URL | the root pin that was trusted on first use, hex |
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use futures_util::lock::Mutex;
@@ -26,7 +25,7 @@ use web_sys::IdbDatabase;
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::StoreError;
 use webimport_core::limits::Limits;
-use webimport_core::map::Map;
+use webimport_core::map::{Map, sorted};
 use webimport_core::time::UnixTime;
 use webimport_core::workflow::{CachedMetadata, Chain};
 
@@ -67,10 +66,10 @@ enum Connection {
 
 #[derive(Default)]
 struct Memory {
-    objects: RefCell<HashMap<Sha256Digest, Uint8Array>>,
-    metadata: RefCell<HashMap<Sha256Digest, CachedMetadata>>,
-    visits: RefCell<HashMap<Sha256Digest, BTreeSet<u32>>>,
-    first_use: RefCell<HashMap<String, Sha256Digest>>,
+    objects: RefCell<Map<Sha256Digest, Uint8Array>>,
+    metadata: RefCell<Map<Sha256Digest, CachedMetadata>>,
+    visits: RefCell<Map<Sha256Digest, Vec<u32>>>,
+    first_use: RefCell<Map<String, Sha256Digest>>,
 }
 
 /// What the cache holds.
@@ -162,13 +161,11 @@ impl Store {
     /// The objects that visits of a release have come to use beyond what its load brings, by index, unchecked.
     pub(crate) async fn visits(&self, release: Sha256Digest) -> Vec<u32> {
         if let Some(kept) = self.memory.visits.borrow().get(&release) {
-            return kept.iter().copied().collect();
+            return kept.clone();
         }
         // Nothing depends on it: a record that cannot be read makes later imports slower.
         let record = self.read(VISITS, &release.to_string()).await.ok().flatten();
-        record
-            .map(|record| visits_of(record).into_iter().collect())
-            .unwrap_or_default()
+        record.map(visits_of).unwrap_or_default()
     }
 
     /// Adds to the [`visits`](Self::visits) of a release, those of other tabs included.
@@ -179,9 +176,7 @@ impl Store {
                 let transaction = database.transaction(&[VISITS], TransactionMode::ReadWrite)?;
                 let store = transaction.object_store(VISITS)?;
                 let current = store.get(key.clone())?.await?;
-                let mut all = current.map(visits_of).unwrap_or_default();
-                all.extend(objects);
-                let all: Vec<u32> = all.into_iter().collect();
+                let all = united(current.map(visits_of).unwrap_or_default(), objects);
                 let record = Uint32Array::from(all.as_slice());
                 store.put(&record, Some(&key))?.await?;
                 transaction.await
@@ -189,7 +184,8 @@ impl Store {
             .await;
         if !stored {
             let mut memory = self.memory.visits.borrow_mut();
-            memory.entry(release).or_default().extend(objects);
+            let all = memory.get_or_insert_with(release, Vec::new);
+            *all = united(std::mem::take(all), objects);
         }
     }
 
@@ -258,8 +254,7 @@ impl Store {
                 .memory
                 .first_use
                 .borrow_mut()
-                .entry(repository.to_owned())
-                .or_insert(pin));
+                .get_or_insert_with(repository.to_owned(), || pin));
         };
         let key = JsValue::from(repository);
         let settled = async {
@@ -294,7 +289,7 @@ impl Store {
 
     /// Counts what is there.
     pub(crate) async fn info(&self) -> Info {
-        let mut objects: HashMap<String, u64> = HashMap::new();
+        let mut objects: Map<String, u64> = Map::new();
         let mut repositories = self.keys(METADATA).await.len();
         for key in self.keys(SIZES).await {
             let size = self
@@ -332,7 +327,7 @@ impl Store {
             .filter_map(|key| key.parse().ok())
             .collect();
         all.extend(self.memory.objects.borrow().keys());
-        all.sort_unstable();
+        all = sorted(all);
         all.dedup();
         all
     }
@@ -639,13 +634,21 @@ fn from_pairs(pairs: JsValue, limits: &Limits) -> Option<Map<String, Vec<u8>>> {
 }
 
 /// What a record of visits holds; empty if it is none of ours.
-fn visits_of(record: JsValue) -> BTreeSet<u32> {
+fn visits_of(record: JsValue) -> Vec<u32> {
     record
         .dyn_into::<Uint32Array>()
         .ok()
         .filter(|record| record.length() <= MAX_VISITS)
-        .map(|record| record.to_vec().into_iter().collect())
+        .map(|record| united(record.to_vec(), &[]))
         .unwrap_or_default()
+}
+
+/// All of both, in order, each once.
+fn united(mut visits: Vec<u32>, more: &[u32]) -> Vec<u32> {
+    visits.extend(more);
+    let mut visits = sorted(visits);
+    visits.dedup();
+    visits
 }
 
 /// The bytes of a file, unless there are more than `limit`.

@@ -5,7 +5,6 @@
 //! edges, at each of which it looks once; nothing recurses. `docs/format.md` says what belongs to a module.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -15,6 +14,7 @@ use crate::error::ResolveError;
 use crate::manifest::{
     FileEntry, Manifest, cached, has_extension, is_identifier, module_stem, split,
 };
+use crate::map::{Map, sorted};
 use crate::names::CacheTag;
 
 /// What to fetch of a release, by index, and when. No object is in two lists, which are ascending.
@@ -78,12 +78,9 @@ impl Manifest {
 
     /// The cache tags for which the release has bytecode, sorted.
     pub fn tags(&self) -> Vec<String> {
-        let mut tags: Vec<String> = self
-            .objects
-            .iter()
-            .filter_map(|object| Some(object.tag.as_ref()?.to_string()))
-            .collect();
-        tags.sort_unstable();
+        let tags = self.objects.iter();
+        let tags = tags.filter_map(|object| Some(object.tag.as_ref()?.to_string()));
+        let mut tags = sorted(tags.collect());
         tags.dedup();
         tags
     }
@@ -307,14 +304,17 @@ struct View<'a> {
 
 impl<'a> View<'a> {
     fn new(manifest: &'a Manifest, layout: &'a Layout<'a>, tag: &'a CacheTag) -> Self {
-        let mut bytecode: BTreeMap<(usize, &str), usize> = BTreeMap::new();
+        let mut bytecode: Vec<((usize, &str), usize)> = Vec::new();
         for (at, file) in manifest.files.iter().enumerate() {
             if manifest.objects[file.object].tag.as_ref() == Some(tag)
                 && let Some((_, stem, _)) = cached(&file.path)
             {
-                bytecode.insert((layout.folders[layout.folder_of[at]].parent, stem), at);
+                let folder = layout.folders[layout.folder_of[at]].parent;
+                bytecode.push(((folder, stem), at));
             }
         }
+        // No path is there twice.
+        let bytecode = Map::from_sorted(sorted(bytecode));
         let mut bytecode_of = vec![None; manifest.files.len()];
         let mut may_follow: Vec<bool> = manifest
             .objects
@@ -412,14 +412,14 @@ impl<'a> Walk<'a> {
         let Layout {
             folders, module_of, ..
         } = view.layout;
-        let mut inits: Vec<(usize, usize)> = module_of
+        let inits: Vec<(usize, usize)> = module_of
             .iter()
             .enumerate()
             .filter_map(|(at, module)| Some((module.as_ref()?, at)))
             .filter(|(module, at)| module.stem == "__init__" && view.importable[*at])
             .map(|(module, at)| (module.folder, at))
             .collect();
-        inits.sort_unstable();
+        let inits = sorted(inits);
         let mut walk = Self {
             view,
             open: Vec::new(),

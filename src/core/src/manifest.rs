@@ -5,7 +5,6 @@
 //! to module. Which objects a reader fetches is said by [`closure`](crate::closure).
 
 use alloc::borrow::{Cow, ToOwned};
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::string::ToString;
@@ -22,7 +21,7 @@ use crate::error::{Error, Fault, ResolveError, VerifyError};
 use crate::fields::{self, Fields};
 use crate::json::{self, Value};
 use crate::limits::Limits;
-use crate::map::Map;
+use crate::map::{Map, sorted};
 use crate::names::{CacheTag, ReleaseName, Version};
 use crate::path::{PathSet, Unicode};
 use crate::trust::Verified;
@@ -501,20 +500,18 @@ impl Manifest {
     /// A tagged object holds that tag's bytecode and nothing else, so that leaving it out leaves nothing
     /// else out; and bytecode belongs to a source of the release, or it would be found in its place.
     fn check_tags(&self, subject: &str) -> Result<(), VerifyError> {
-        let sources: BTreeSet<(&str, &str)> = self
-            .files
-            .iter()
-            .filter_map(|file| {
-                let (folder, name) = split(&file.path);
-                Some((folder, name.strip_suffix(".py")?))
-            })
-            .collect();
+        let sources = self.files.iter().filter_map(|file| {
+            let (folder, name) = split(&file.path);
+            Some((folder, name.strip_suffix(".py")?))
+        });
+        let sources = sorted(sources.collect());
         for file in &self.files {
             let tag = self.objects[file.object].tag.as_ref();
             let cached = cached(&file.path);
             let right = match (tag, cached) {
                 (Some(tag), Some((folder, stem, own))) => {
-                    own == tag.as_str() && (!self.source || sources.contains(&(folder, stem)))
+                    own == tag.as_str()
+                        && (!self.source || sources.binary_search(&(folder, stem)).is_ok())
                 }
                 (Some(_), None) => false,
                 (None, _) => cached.is_none(),
@@ -542,7 +539,7 @@ impl Manifest {
             return Err(malformed("it has neither source nor bytecode".into()));
         }
         let mut paths = PathSet::new(unicode);
-        let mut seen = BTreeSet::new();
+        let mut mounted = Vec::new();
         for file in &self.files {
             let tagged = self.objects[file.object].tag.is_some();
             if has_extension(&file.path, "py") || (has_extension(&file.path, "pyc") && !tagged) {
@@ -551,13 +548,12 @@ impl Manifest {
                     file.path
                 )));
             }
-            // Of several tags, one is mounted.
-            let mounted = self.mounted_path(file);
-            if seen.insert(mounted.clone()) {
-                paths.insert(&mounted)?;
-            }
+            mounted.push(self.mounted_path(file));
         }
-        Ok(())
+        let mut mounted = sorted(mounted);
+        // Of several tags, one is mounted.
+        mounted.dedup();
+        mounted.iter().try_for_each(|path| paths.insert(path))
     }
 
     /// Import edges stand on what is compiled from source, ascend, and lead to modules that an interpreter which
@@ -650,21 +646,23 @@ impl Manifest {
     /// The kind of each file.
     fn kinds(&self) -> Vec<FileKind> {
         let tags = self.tags();
-        let mut compiled: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        for file in &self.files {
-            if self.objects[file.object].tag.is_some()
-                && let Some((folder, stem, _)) = cached(&file.path)
-            {
-                *compiled.entry((folder, stem)).or_default() += 1;
-            }
-        }
+        let compiled = self.files.iter().filter_map(|file| {
+            self.objects[file.object].tag.as_ref()?;
+            let (folder, stem, _) = cached(&file.path)?;
+            Some((folder, stem))
+        });
+        let compiled = sorted(compiled.collect());
+        let times_compiled = |source: (&str, &str)| {
+            let end = compiled.partition_point(|it| *it <= source);
+            end - compiled.partition_point(|it| *it < source)
+        };
         let kind = |file: &FileEntry| {
             if self.objects[file.object].tag.is_some() {
                 return FileKind::Bytecode;
             }
             let (folder, name) = split(&file.path);
             let behind = match name.strip_suffix(".py") {
-                Some(stem) => compiled.get(&(folder, stem)) == Some(&tags.len()),
+                Some(stem) => times_compiled((folder, stem)) == tags.len(),
                 None => has_extension(name, "pyi"),
             };
             if behind && !tags.is_empty() {
@@ -872,29 +870,31 @@ impl ImportNames {
 
     /// Looks at paths alone: `x.py`, `x.pyc`, `x.….so` and folders whose name is an identifier.
     pub fn of<'a>(paths: impl Iterator<Item = &'a str>) -> Self {
-        let mut regular = BTreeSet::new();
-        let mut folders = BTreeSet::new();
+        let (mut regular, mut folders) = (Vec::new(), Vec::new());
         for path in paths {
             match path.split_once('/') {
                 None => {
                     if let Some(name) = module_stem(path) {
-                        regular.insert(name.to_owned());
+                        regular.push(name.to_owned());
                     }
                 }
                 Some((folder, rest)) => {
                     if is_identifier(folder) && folder != "__pycache__" {
-                        folders.insert(folder.to_owned());
+                        folders.push(folder.to_owned());
                         if !rest.contains('/') && module_stem(rest) == Some("__init__") {
-                            regular.insert(folder.to_owned());
+                            regular.push(folder.to_owned());
                         }
                     }
                 }
             }
         }
-        let namespaces = folders.difference(&regular).cloned().collect();
+        let regular = sorted(regular);
+        let mut modules = sorted([regular.as_slice(), &folders].concat());
+        modules.dedup();
+        let is_namespace = |name: &&String| regular.binary_search(name).is_err();
         Self {
-            modules: regular.union(&folders).cloned().collect(),
-            namespaces,
+            namespaces: modules.iter().filter(is_namespace).cloned().collect(),
+            modules,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::digest::{Expected, Sha256Digest, to_hex};
 use crate::error::{Error, ResolveError, VerifyError, malformed, words};
 use crate::keys::KeyId;
 use crate::limits::Limits;
-use crate::map::Map;
+use crate::map::{Map, sorted};
 use crate::metadata::{
     RoleKind, TargetFile, Targets, encode_role, parse_release_target, release_target, versioned,
 };
@@ -593,11 +593,8 @@ impl Repository {
             .filter(|(other, _, _)| other == name)
             .collect();
         if of_name.is_empty() {
-            let mut known: Vec<String> = self
-                .releases()
-                .map(|(name, _, _)| name.to_string())
-                .collect();
-            known.sort();
+            let known = self.releases().map(|(name, _, _)| name.to_string());
+            let mut known: Vec<String> = sorted(known.collect());
             known.dedup();
             return ResolveError::UnknownName {
                 repository: self.label.clone(),
@@ -615,12 +612,8 @@ impl Repository {
                     .collect(),
             },
             Selector::Channel(channel) => {
-                let mut known: Vec<String> = of_name
-                    .iter()
-                    .flat_map(|(_, _, file)| file.channels())
-                    .map(Channel::to_string)
-                    .collect();
-                known.sort();
+                let known = of_name.iter().flat_map(|(_, _, file)| file.channels());
+                let mut known = sorted(known.map(Channel::to_string).collect());
                 known.dedup();
                 ResolveError::UnknownChannel {
                     name: name.to_string(),
