@@ -1,8 +1,5 @@
 //! Hashing and decompression by the platform, on bytes that stay in JavaScript's memory.
 
-use std::io::Read as _;
-
-use flate2::bufread::GzDecoder;
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -10,6 +7,8 @@ use web_sys::{ReadableStream, ReadableStreamDefaultReader, ReadableWritablePair,
 use webimport_core::digest::{Expected, Sha256Digest};
 use webimport_core::error::{Error, StoreError, VerifyError};
 use webimport_core::manifest::{Encoding, ObjectEntry};
+
+use crate::gzip::{self, Refusal};
 
 #[wasm_bindgen]
 extern "C" {
@@ -135,33 +134,21 @@ pub(crate) fn decode_now(object: &ObjectEntry, bytes: Vec<u8>) -> Result<Vec<u8>
         bytes: object.decoded_size,
     };
     let size = usize::try_from(object.decoded_size).map_err(|_| out_of_memory())?;
-    let mut decoded = Vec::new();
-    decoded
-        .try_reserve_exact(size)
-        .map_err(|_| out_of_memory())?;
-    let mut stream = GzDecoder::new(bytes.as_slice());
-    (&mut stream)
-        .take(object.decoded_size)
-        .read_to_end(&mut decoded)
-        .map_err(|error| malformed(format!("it cannot be decompressed: {error}")))?;
-    // The end of the stream, where its checksum is, comes after the last byte.
-    let more = stream
-        .read(&mut [0])
-        .map_err(|error| malformed(format!("it cannot be decompressed: {error}")))?;
-    if more > 0 {
-        return Err(VerifyError::TooLarge {
+    let decoded = gzip::inflate(&bytes, size).map_err(|refusal| match refusal {
+        Refusal::Corrupt => {
+            malformed("it cannot be decompressed: corrupt gzip stream".into()).into()
+        }
+        Refusal::Trailing => malformed("something follows after its end".into()).into(),
+        Refusal::TooLarge => Error::from(VerifyError::TooLarge {
             subject: object.path(),
             limit: object.decoded_size,
-        }
-        .into());
-    }
+        }),
+        Refusal::Memory => out_of_memory().into(),
+    })?;
     if decoded.len() < size {
         let got = decoded.len();
         let reason = format!("expected {size} bytes after decompression, got {got}");
         return Err(malformed(reason).into());
-    }
-    if !stream.into_inner().is_empty() {
-        return Err(malformed("something follows after its end".into()).into());
     }
     Ok(decoded)
 }

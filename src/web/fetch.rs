@@ -8,16 +8,18 @@ use std::cell::Cell;
 use std::pin::pin;
 
 use futures_util::future::{Either, select};
-use gloo_net::http::RequestBuilder;
-use gloo_timers::future::TimeoutFuture;
 use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, RequestCache, RequestCredentials, Response, XmlHttpRequest};
+use web_sys::{
+    AbortController, Request, RequestCache, RequestCredentials, RequestInit, Response,
+    XmlHttpRequest,
+};
 use webimport_core::error::FetchError;
 use webimport_core::url::is_secure;
 
 use crate::bytes::{Chunks, allocate, describe};
+use crate::timer::Timer;
 
 /// Milliseconds until the answer begins, and over which the body must keep up with [`MINIMUM_RATE`].
 const PATIENCE: u32 = 20_000;
@@ -30,10 +32,10 @@ const BACK_OFF: [u32; 2] = [250, 1_000];
 
 #[wasm_bindgen]
 extern "C" {
-    // Not gloo-net's own `send`, which panics on a rejection that is not an `Error` and on a `Response` of
-    // another realm; pages do replace `fetch`.
+    // Looked up on the global object, as pages, workers and Node have it in different classes. Pages do replace
+    // it: what it returns may be anything.
     #[wasm_bindgen(js_name = fetch, catch)]
-    fn global_fetch(request: &web_sys::Request) -> Result<JsValue, JsValue>;
+    fn global_fetch(request: &Request) -> Result<JsValue, JsValue>;
 
     /// Milliseconds on a clock that nobody sets back.
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
@@ -98,7 +100,7 @@ pub(crate) async fn fetch(
                 let Some(pause) = pauses.next() else {
                     return Err(error);
                 };
-                TimeoutFuture::new(*pause).await;
+                Timer::new(*pause).await;
             }
             Err(error) => {
                 on_bytes(-seen.get());
@@ -146,7 +148,7 @@ async fn within<T>(
     controller: &AbortController,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let deadline = pin!(TimeoutFuture::new(milliseconds));
+    let deadline = pin!(Timer::new(milliseconds));
     let result = match select(pin!(work), deadline).await {
         Either::Left((result, _)) => result,
         Either::Right(_) => Err(FetchError::Timeout {
@@ -268,18 +270,14 @@ fn check_length(size: Size, got: u64, url: &str) -> Result<(), FetchError> {
 /// A response that is worth reading.
 async fn answer(url: &str, controller: &AbortController) -> Result<Response, Failure> {
     let owned = || url.to_owned();
-    let request = RequestBuilder::new(url)
-        // What is verified is kept by this module. A second copy in the HTTP cache could be a bad one, which a
-        // server's `304 Not Modified` would bring back for as long as the file does not change.
-        .cache(RequestCache::NoStore)
-        .credentials(RequestCredentials::Omit)
-        .abort_signal(Some(&controller.signal()))
-        .build()
-        .map_err(|error| FetchError::Network {
-            url: owned(),
-            reason: error.to_string(),
-        })?;
-    let answer = Promise::resolve(&global_fetch(&request.into())?);
+    let options = RequestInit::new();
+    // What is verified is kept by this module. A second copy in the HTTP cache could be a bad one, which a
+    // server's `304 Not Modified` would bring back for as long as the file does not change.
+    options.set_cache(RequestCache::NoStore);
+    options.set_credentials(RequestCredentials::Omit);
+    options.set_signal(Some(&controller.signal()));
+    let request = Request::new_with_str_and_init(url, &options)?;
+    let answer = Promise::resolve(&global_fetch(&request)?);
     let response: Response = JsFuture::from(answer).await?.dyn_into()?;
     if response.redirected() && !is_secure(&response.url()) {
         return Err(FetchError::Insecure { url: owned() }.into());

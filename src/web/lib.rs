@@ -6,9 +6,11 @@
 //!
 //! | module | does |
 //! | --- | --- |
-//! | `fetch` | bounded HTTP requests (`gloo-net`) |
+//! | `fetch` | bounded HTTP requests |
+//! | `timer` | pauses |
 //! | `store` | the cache in `IndexedDB`, or in memory |
 //! | `bytes` | hashing and decompression by the platform |
+//! | `gzip` | decompression at once |
 //! | `unicode` | case and normal forms by the platform |
 //! | `driver` | the steps of a load |
 //! | `objects` | the objects of a release, from the cache or the network |
@@ -23,9 +25,11 @@ mod driver;
 mod exports;
 mod fetch;
 mod files;
+mod gzip;
 mod objects;
 mod request;
 mod store;
+mod timer;
 mod unicode;
 
 pub use exports::{Client, Files};

@@ -9,11 +9,11 @@ use webimport_core::manifest::{Encoding, ObjectEntry};
 use crate::bytes::{allocate, check_object, decode, sha256};
 
 /// `hello, gzip\n`, compressed by `gzip -n`.
-const GZIPPED: [u8; 32] = [
+pub(super) const GZIPPED: [u8; 32] = [
     0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xcb, 0x48, 0xcd, 0xc9, 0xc9, 0xd7,
     0x51, 0x48, 0xaf, 0xca, 0x2c, 0xe0, 0x02, 0x00, 0x86, 0x1f, 0x82, 0xa4, 0x0c, 0x00, 0x00, 0x00,
 ];
-const PLAIN: &[u8] = b"hello, gzip\n";
+pub(super) const PLAIN: &[u8] = b"hello, gzip\n";
 
 fn object(bytes: &[u8], encoding: Encoding, decoded_size: u64) -> ObjectEntry {
     ObjectEntry {

@@ -6,6 +6,7 @@ mod bytes;
 mod client;
 mod fetch;
 mod files;
+mod gzip;
 mod store;
 mod unicode;
 
