@@ -113,7 +113,7 @@ struct Warning {
 }
 
 impl Warning {
-    fn of(error: &dyn Coded) -> Self {
+    fn of(error: &impl Coded) -> Self {
         Self {
             code: error.code(),
             message: error.to_string(),
@@ -1000,7 +1000,7 @@ impl Load<'_> {
             .replace(format!("{}@{}", target.name, target.version));
     }
 
-    fn warn(&self, error: &dyn Coded) {
+    fn warn(&self, error: &impl Coded) {
         self.warnings.borrow_mut().push(Warning::of(error));
     }
 

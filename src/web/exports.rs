@@ -152,7 +152,7 @@ fn indices(objects: &[usize]) -> Uint32Array {
     Uint32Array::from(objects.as_slice())
 }
 
-fn failure(error: &dyn Coded) -> JsValue {
+fn failure(error: &impl Coded) -> JsValue {
     thrown(error.code(), &error.to_string(), &error.hint())
 }
 
