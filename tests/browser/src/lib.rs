@@ -16,6 +16,7 @@
 
 pub mod browser;
 pub mod demo;
+mod devtools;
 pub mod fixture;
 pub mod hand_signed;
 pub mod http_server;

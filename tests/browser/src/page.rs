@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::browser::Session;
+use crate::devtools::DevTools;
 
 /// An exception: from Python with its class, or from JavaScript with the error's name.
 #[derive(Debug, Clone, Deserialize)]
@@ -247,6 +248,17 @@ impl Page {
     pub async fn log(&self) -> Vec<String> {
         self.value("return globalThis.harnessLog ?? []", json!([]))
             .await
+    }
+
+    /// Sends a command of the protocol of Chrome's developer tools, which Chromium alone has, and gives its answer.
+    pub async fn devtools(&self, command: &'static str, parameters: Value) -> Value {
+        let client = self.session.in_window(&self.window).await;
+        let sent = DevTools {
+            command,
+            parameters,
+        };
+        let answer = client.issue_cmd(sent).await;
+        answer.unwrap_or_else(|error| panic!("`{command}` failed: {error}"))
     }
 
     /// A picture of the tab, PNG.
