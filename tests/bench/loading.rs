@@ -82,9 +82,10 @@ const WAYS: [&str; 8] = [
 ];
 
 /// Ratios that the documentation speaks of.
-const RATIOS: [(&str, &str); 5] = [
+const RATIOS: [(&str, &str); 6] = [
     ("warm", "limit"),
     ("pinned", "limit"),
+    ("offline", "limit"),
     ("warm", "micropip"),
     ("cold", "load_package_pyc"),
     ("cold", "micropip"),
@@ -109,8 +110,7 @@ pub(crate) async fn measure(session: &Session, library: &Library, link: Link, ru
     for ((way, times), transferred) in WAYS.iter().zip(&times).zip(&transfers) {
         let spread = Spread::of(times);
         medians.insert(*way, spread.median);
-        numbers[*way] = json!(rounded(spread.median, 1));
-        numbers[format!("{way}_range")] = spread.range();
+        spread.put(&mut numbers, way);
         if !matches!(*way, "limit" | "offline") {
             numbers[format!("{way}_bytes")] = json!(transferred.bytes);
             numbers[format!("{way}_requests")] = json!(transferred.requests);
@@ -119,13 +119,18 @@ pub(crate) async fn measure(session: &Session, library: &Library, link: Link, ru
     for (one, other) in RATIOS {
         numbers[format!("{one}_over_{other}")] = json!(rounded(medians[one] / medians[other], 3));
     }
+    let cold = &numbers["cold_bytes"];
+    let cold = cold.as_u64().expect("a count");
+    over_wheels(&mut numbers, cold, &published);
+    numbers
+}
+
+fn over_wheels(numbers: &mut Value, cold: u64, published: &Published) {
     let of_wheels = size(&published.wheels);
-    let cold = numbers["cold_bytes"].as_f64().expect("a number");
     numbers["wheel_bytes"] = json!(of_wheels);
     #[expect(clippy::cast_precision_loss, reason = "some megabytes")]
-    let ratio = cold / of_wheels as f64;
+    let ratio = cold as f64 / of_wheels as f64;
     numbers["cold_bytes_over_wheels"] = json!(rounded(ratio, 3));
-    numbers
 }
 
 fn size(files: &[PathBuf]) -> u64 {

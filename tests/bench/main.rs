@@ -2,7 +2,29 @@
 //! fresh page.
 //!
 //! Times are for reading and for ratios within one run. Bytes and requests are the same in every run.
+//!
+//! The keys of the JSON object, at the top those of Chromium. Times are milliseconds where nothing else is said; each
+//! median `X` has its smallest and its largest value beside it, `X_range`. The benches that run in a browser are under
+//! `firefox` once more.
+//!
+//! | key | what it is |
+//! | --- | --- |
+//! | `networkx`, `rich` | loading and importing one library |
+//! | `….cold`, `warm`, `pinned`, `offline` | by webimport: with an empty cache; with a full one; with a full one and a pin; the same as `warm` without a server |
+//! | `….micropip` | by micropip, from the wheels |
+//! | `….load_package`, `load_package_pyc` | by Pyodide's `loadPackage`, from the wheels; from wheels with bytecode in place of sources |
+//! | `….limit` | importing alone, from wheels with bytecode that are installed |
+//! | `….X_bytes`, `X_requests` | what `X` transfers: bodies, and requests without preflights |
+//! | `….X_over_Y` | ratio of medians |
+//! | `….wheel_bytes`, `cold_bytes_over_wheels` | the wheels, and the ratio of what `cold` transfers to them |
+//! | `slow.networkx`, `slow.rich` | the same over 20 Mbit/s and 40 ms |
+//! | `update` | networkx with one changed module, when the release before is in the cache |
+//! | `update.ms`, `bytes`, `requests` | until it is imported |
+//! | `update.changed_module_bytes`, `bytes_beyond_module` | that module's bytecode after gzip, and what is transferred besides |
+//! | `size.wasm`, `javascript`, `python` | what a page downloads first, in bytes: `raw`, `gzip`, `brotli` |
+//! | `size.script` | JavaScript and Python in one file, as they are downloaded |
 
+mod compressed;
 mod loading;
 mod numbers;
 mod peers;
@@ -15,11 +37,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use serde_json::{Map, Value, json};
-use webimport_browser_tests::browser::{Browser, Browsers};
+use webimport_browser_tests::browser::{Browser, Browsers, Session};
 use webimport_browser_tests::scratch;
 
 use crate::loading::Library;
+use crate::numbers::add;
 use crate::server::Link;
+
+const BENCHES: [&str; 5] = ["networkx", "rich", "slow", "update", "size"];
 
 #[derive(Parser)]
 #[command(about = "Measures webimport beside its peers in real browsers")]
@@ -28,7 +53,7 @@ struct Arguments {
     #[arg(long)]
     json: bool,
     /// Measures this alone.
-    #[arg(long, value_parser = ["networkx", "rich", "slow", "update", "size"])]
+    #[arg(long, value_parser = BENCHES)]
     only: Option<String>,
     /// How often each time is taken.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -53,7 +78,7 @@ fn main() -> ExitCode {
     let browsers = Browsers::default();
     let measured = runtime.block_on(async {
         // Caught, so that the browsers are ended also when a measurement fails.
-        let work = std::panic::AssertUnwindSafe(measure(&arguments, &browsers));
+        let work = std::panic::AssertUnwindSafe(full(&arguments, &browsers));
         let measured = futures_util::FutureExt::catch_unwind(work).await;
         browsers.end().await;
         measured
@@ -62,51 +87,64 @@ fn main() -> ExitCode {
     let Ok(measured) = measured else {
         return ExitCode::FAILURE;
     };
-    let table = numbers::table(&measured);
+    let text = numbers::table(&measured);
     if arguments.json {
-        eprintln!("{table}");
+        eprintln!("{text}");
         println!("{}", Value::Object(measured));
     } else {
-        println!("{table}");
+        println!("{text}");
     }
     ExitCode::SUCCESS
 }
 
-async fn measure(arguments: &Arguments, browsers: &Browsers) -> Map<String, Value> {
+/// All benches that are wanted.
+async fn full(arguments: &Arguments, browsers: &Browsers) -> Map<String, Value> {
     let mut found = Map::new();
-    let libraries = [Library::networkx(), Library::rich()];
     for browser in [Browser::Chromium, Browser::Firefox] {
         let name = browser.to_string();
         if arguments.browser.as_ref().is_some_and(|it| *it != name) {
             continue;
         }
         let session = browsers.session(browser).await;
-        let mut in_browser = Map::new();
-        for library in &libraries {
-            if arguments.wants(library.name) {
-                let numbers = loading::measure(&session, library, Link::Loopback, arguments.runs);
-                in_browser.insert(library.name.to_owned(), numbers.await);
-            }
-            if arguments.wants("slow") {
-                let numbers = loading::measure(&session, library, Link::Slow, arguments.runs).await;
-                let slow = in_browser.entry("slow").or_insert_with(|| json!({}));
-                slow[library.name] = numbers;
-            }
-        }
-        if arguments.wants("update") {
-            in_browser.insert("update".to_owned(), update::measure(&session).await);
-        }
+        let measured = in_browser(arguments, &session).await;
         browsers.give_back(browser, session).await;
         match browser {
-            Browser::Chromium => found.append(&mut in_browser),
-            Browser::Firefox if in_browser.is_empty() => {}
+            Browser::Chromium => {
+                for (bench, numbers) in measured {
+                    add(&mut found, &bench, numbers);
+                }
+            }
+            Browser::Firefox if measured.is_empty() => {}
             Browser::Firefox => {
-                found.insert(name, Value::Object(in_browser));
+                found.insert(name, Value::Object(measured));
             }
         }
     }
     if arguments.wants("size") {
-        found.insert("size".to_owned(), size::measure(&arguments.site));
+        add(&mut found, "size", size::measure(&arguments.site));
+    }
+    found
+}
+
+async fn in_browser(arguments: &Arguments, session: &Session) -> Map<String, Value> {
+    let mut found = Map::new();
+    for library in [Library::networkx(), Library::rich()] {
+        if arguments.wants(library.name) {
+            let numbers = loading::measure(session, &library, Link::Loopback, arguments.runs).await;
+            add(&mut found, library.name, numbers);
+        }
+        if arguments.wants("slow") {
+            let numbers = loading::measure(session, &library, Link::Slow, arguments.runs).await;
+            add(&mut found, "slow", json!({library.name: numbers}));
+        }
+    }
+    if arguments.wants("update") {
+        let published = Library::networkx().publish();
+        add(
+            &mut found,
+            "update",
+            update::measure(session, &published).await,
+        );
     }
     found
 }

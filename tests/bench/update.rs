@@ -1,32 +1,30 @@
 //! A release of which one module has changed: what a reader of the earlier one transfers.
 
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use webimport_browser_tests::browser::Session;
 use webimport_browser_tests::fixture::wheels;
 use webimport_browser_tests::wheel::write_wheel;
 use webimport_browser_tests::{Setup, Site, scratch};
 
-use crate::loading::{Library, timed};
+use crate::compressed::gzip;
+use crate::loading::{Published, timed};
+use crate::numbers::rounded;
 use crate::peers;
 use crate::server::{Link, Server};
 
 const CHANGED: &str = "networkx/classes/graph.py";
 const VERSION: &str = "3.7.1";
 
-/// Bytes, requests and time from the earlier release in the cache to the later one imported.
-pub(crate) async fn measure(session: &Session) -> Value {
-    let library = Library::networkx();
-    let published = library.publish();
+/// Bytes, requests and time from the earlier release of networkx in the cache to the later one imported, which is
+/// published beside it.
+pub(crate) async fn measure(session: &Session, published: &Published) -> Value {
     let sha256 = published
         .repository
         .release(&[changed(&wheels(&["networkx"])[0])], "networkx");
     let bytecode = peers::bytecode(&published.repository, "networkx", VERSION, &sha256);
-    let own = compressed(&bytecode[CHANGED]);
+    let own = u64::try_from(gzip(&bytecode[CHANGED])).expect("small");
 
     let server = Server::start(published.repository.root(), Vec::new(), Link::Loopback).await;
     let site = Site::start().await;
@@ -52,7 +50,7 @@ pub(crate) async fn measure(session: &Session) -> Value {
     let transferred = server.transferred();
     page.kill().await;
     json!({
-        "ms": crate::numbers::rounded(time, 1),
+        "ms": rounded(time, 1),
         "bytes": transferred.bytes,
         "requests": transferred.requests,
         "changed_module_bytes": own,
@@ -60,7 +58,7 @@ pub(crate) async fn measure(session: &Session) -> Value {
     })
 }
 
-fn changed(wheel: &std::path::Path) -> PathBuf {
+fn changed(wheel: &Path) -> PathBuf {
     let files: Vec<(String, Vec<u8>)> = peers::contents(wheel)
         .into_iter()
         .filter(|(path, _)| !path.contains(".dist-info/"))
@@ -72,10 +70,4 @@ fn changed(wheel: &std::path::Path) -> PathBuf {
         })
         .collect();
     write_wheel(&scratch::folder("changed"), "networkx", VERSION, &files)
-}
-
-fn compressed(bytes: &[u8]) -> u64 {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(bytes).expect("memory");
-    u64::try_from(encoder.finish().expect("memory").len()).expect("small")
 }
