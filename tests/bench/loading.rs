@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use webimport_browser_tests::browser::Session;
 use webimport_browser_tests::fixture::{Repository, wheels};
-use webimport_browser_tests::{Page, Setup, Site};
+use webimport_browser_tests::{Page, Raised, Setup, Site};
 
 use crate::numbers::{Spread, rounded};
 use crate::peers;
@@ -231,10 +231,19 @@ impl<'a> Bench<'a> {
 
 /// Milliseconds that a cell takes, by the page's clock.
 pub(crate) async fn timed(page: &Page, cell: &str) -> f64 {
+    try_timed(page, cell)
+        .await
+        .unwrap_or_else(|raised| panic!("the cell raised {raised}\n--- cell\n{cell}"))
+}
+
+/// As [`timed`], of a cell that may raise.
+pub(crate) async fn try_timed(page: &Page, cell: &str) -> Result<f64, Raised> {
     let script = "const began = performance.now();
                   const { error } = await harness.python(args[0]);
-                  const took = performance.now() - began;
-                  if (error) throw new Error(`${error.type}: ${error.message}`);
-                  return took";
-    page.value(script, json!([cell])).await
+                  return { took: performance.now() - began, error: error ?? null }";
+    let mut timed: Value = page.value(script, json!([cell])).await;
+    match timed["error"].take() {
+        Value::Null => Ok(timed["took"].as_f64().expect("a number")),
+        raised => Err(serde_json::from_value(raised).expect("an error has its fixed form")),
+    }
 }

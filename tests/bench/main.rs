@@ -21,13 +21,28 @@
 //! | `update` | networkx with one changed module, when the release before is in the cache |
 //! | `update.ms`, `bytes`, `requests` | until it is imported |
 //! | `update.changed_module_bytes`, `bytes_beyond_module` | that module's bytecode after gzip, and what is transferred besides |
+//! | `scale.N` | a release of N modules: 100, 10000, 100000, with `--large` also 1000000 |
+//! | `scale.N.first_import` | loading and importing one package of ten modules, with an empty cache |
+//! | `scale.N.first_import_bytes`, `first_import_requests` | what that transfers |
+//! | `scale.N.metadata_gzip` | of it the files below `metadata/` and `targets/`, each compressed |
+//! | `scale.N.heap` | bytes of the page's memory afterwards, see [`heap`]; in Chromium alone |
+//! | `scale.N.refused` | why there are no figures: what the builder said, or the reader |
+//! | `scale.first_import_N_over_100` | ratio of medians |
+//! | `scale.heap_N_beyond_100` | difference of medians, in bytes |
+//! | `scale.builder.N.seconds`, `peak_memory` | what the native `webimport release` takes: once, in bytes of resident memory |
+//! | `scale.builder.N.again` | the same for the next release, with one changed module |
+//! | `scale.builder.N.refused` | what it said instead |
 //! | `size.wasm`, `javascript`, `python` | what a page downloads first, in bytes: `raw`, `gzip`, `brotli` |
 //! | `size.script` | JavaScript and Python in one file, as they are downloaded |
 
+mod builder;
 mod compressed;
+mod heap;
 mod loading;
 mod numbers;
 mod peers;
+mod project;
+mod scale;
 mod server;
 mod size;
 mod update;
@@ -42,9 +57,10 @@ use webimport_browser_tests::scratch;
 
 use crate::loading::Library;
 use crate::numbers::add;
+use crate::scale::Releases;
 use crate::server::Link;
 
-const BENCHES: [&str; 5] = ["networkx", "rich", "slow", "update", "size"];
+const BENCHES: [&str; 6] = ["networkx", "rich", "slow", "update", "scale", "size"];
 
 #[derive(Parser)]
 #[command(about = "Measures webimport beside its peers in real browsers")]
@@ -61,9 +77,15 @@ struct Arguments {
     /// One browser, in place of both.
     #[arg(long, value_parser = ["chromium", "firefox"])]
     browser: Option<String>,
+    /// Measures `scale` with a million modules, too.
+    #[arg(long)]
+    large: bool,
     /// The built module, script and Python package.
     #[arg(long, default_value = "target/site")]
     site: PathBuf,
+    /// The native program, as people run it.
+    #[arg(long, default_value = "target/release/webimport")]
+    webimport: PathBuf,
 }
 
 impl Arguments {
@@ -100,13 +122,22 @@ fn main() -> ExitCode {
 /// All benches that are wanted.
 async fn full(arguments: &Arguments, browsers: &Browsers) -> Map<String, Value> {
     let mut found = Map::new();
+    let releases = if arguments.wants("scale") {
+        let mut sizes = scale::SIZES.to_vec();
+        sizes.extend(arguments.large.then_some(scale::LARGE));
+        let releases = Releases::make(&arguments.webimport, &sizes).await;
+        add(&mut found, "scale", releases.builder());
+        Some(releases)
+    } else {
+        None
+    };
     for browser in [Browser::Chromium, Browser::Firefox] {
         let name = browser.to_string();
         if arguments.browser.as_ref().is_some_and(|it| *it != name) {
             continue;
         }
         let session = browsers.session(browser).await;
-        let measured = in_browser(arguments, &session).await;
+        let measured = in_browser(arguments, &session, browser, releases.as_ref()).await;
         browsers.give_back(browser, session).await;
         match browser {
             Browser::Chromium => {
@@ -126,7 +157,12 @@ async fn full(arguments: &Arguments, browsers: &Browsers) -> Map<String, Value> 
     found
 }
 
-async fn in_browser(arguments: &Arguments, session: &Session) -> Map<String, Value> {
+async fn in_browser(
+    arguments: &Arguments,
+    session: &Session,
+    browser: Browser,
+    releases: Option<&Releases>,
+) -> Map<String, Value> {
     let mut found = Map::new();
     for library in [Library::networkx(), Library::rich()] {
         if arguments.wants(library.name) {
@@ -145,6 +181,10 @@ async fn in_browser(arguments: &Arguments, session: &Session) -> Map<String, Val
             "update",
             update::measure(session, &published).await,
         );
+    }
+    if let Some(releases) = releases {
+        let numbers = scale::measure(session, browser, releases, arguments.runs).await;
+        add(&mut found, "scale", numbers);
     }
     found
 }

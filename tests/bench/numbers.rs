@@ -47,6 +47,13 @@ pub(crate) fn rounded(number: f64, decimals: i32) -> f64 {
     (number * factor).round() / factor
 }
 
+/// Without decimals.
+pub(crate) fn whole(number: f64) -> Value {
+    #[expect(clippy::cast_possible_truncation, reason = "a count of bytes")]
+    let whole = number.round() as i64;
+    json!(whole)
+}
+
 /// Adds numbers to what there is of this bench already.
 pub(crate) fn add(measured: &mut Map<String, Value>, bench: &str, numbers: Value) {
     let Value::Object(mut numbers) = numbers else {

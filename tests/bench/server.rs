@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -13,6 +13,8 @@ use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, sleep_until};
 use webimport_browser_tests::http_server::{HttpServer, Reply, ask};
+
+use crate::compressed::gzip;
 
 /// What lies between server and browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,14 @@ pub(crate) struct Transferred {
 struct Counters {
     requests: AtomicU64,
     bytes: AtomicU64,
+    /// The files below `metadata/` and `targets/` that were sent.
+    metadata: Mutex<Vec<Bytes>>,
+}
+
+impl Counters {
+    fn metadata(&self) -> MutexGuard<'_, Vec<Bytes>> {
+        self.metadata.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Serves a repository, and wheels below `/wheels/`.
@@ -65,9 +75,14 @@ impl Server {
                 if !is_preflight {
                     counters.requests.fetch_add(1, Ordering::Relaxed);
                 }
+                let path = request.uri().path();
+                let is_metadata = path.starts_with("/metadata/") || path.starts_with("/targets/");
                 let (parts, body) = answer(router, &wheels, request).await.into_parts();
                 let body = body.collect().await.expect("a body from memory or disk");
                 let body = body.to_bytes();
+                if is_metadata && parts.status.is_success() {
+                    counters.metadata().push(body.clone());
+                }
                 if link == Link::Slow {
                     tokio::time::sleep(LATENCY).await;
                 }
@@ -110,6 +125,12 @@ impl Server {
     pub(crate) fn forget(&self) {
         self.counters.requests.store(0, Ordering::Relaxed);
         self.counters.bytes.store(0, Ordering::Relaxed);
+        self.counters.metadata().clear();
+    }
+
+    /// What would be transferred of metadata and manifests if each file was compressed: bytes after gzip.
+    pub(crate) fn metadata_gzip(&self) -> usize {
+        self.counters.metadata().iter().map(|file| gzip(file)).sum()
     }
 
     pub(crate) fn transferred(&self) -> Transferred {

@@ -30,7 +30,7 @@ usage: cargo xtask COMMAND
   test conformance --suite DIR  the TUF conformance suite, of which DIR is a checkout
   test importlib --cpython DIR  with CPython's own tests, of which DIR is a checkout
   test packages --rich DIR      with the tests of rich, of which DIR is a checkout
-  bench [--json] [--only NAME] [--runs N] [--browser NAME]
+  bench [--json] [--only NAME] [--runs N] [--browser NAME] [--large]
                                 times, bytes and requests beside other ways of loading
   demo [--port PORT]            the demo page on loopback
   demo --check [--screenshot FILE]
