@@ -34,6 +34,9 @@
 //! | `scale.builder.N.refused` | what it said instead |
 //! | `size.wasm`, `javascript`, `python` | what a page downloads first, in bytes: `raw`, `gzip`, `brotli` |
 //! | `size.script` | JavaScript and Python in one file, as they are downloaded |
+//! | `verify.subtle_mb_per_s` | millions of bytes a second that `crypto.subtle` hashes |
+//! | `verify.wasm_mb_per_s` | the same for the core in WebAssembly, see [`verify`] |
+//! | `verify.refreshes_per_s` | how often a second the core verifies root, timestamp, snapshot and targets |
 
 mod builder;
 mod compressed;
@@ -46,6 +49,7 @@ mod scale;
 mod server;
 mod size;
 mod update;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,7 +64,9 @@ use crate::numbers::add;
 use crate::scale::Releases;
 use crate::server::Link;
 
-const BENCHES: [&str; 6] = ["networkx", "rich", "slow", "update", "scale", "size"];
+const BENCHES: [&str; 7] = [
+    "networkx", "rich", "slow", "update", "scale", "size", "verify",
+];
 
 #[derive(Parser)]
 #[command(about = "Measures webimport beside its peers in real browsers")]
@@ -86,6 +92,9 @@ struct Arguments {
     /// The native program, as people run it.
     #[arg(long, default_value = "target/release/webimport")]
     webimport: PathBuf,
+    /// The verifying core for Node.
+    #[arg(long, default_value = "target/verifying-core/core.js")]
+    core: PathBuf,
 }
 
 impl Arguments {
@@ -151,6 +160,10 @@ async fn full(arguments: &Arguments, browsers: &Browsers) -> Map<String, Value> 
             }
         }
     }
+    if arguments.wants("verify") {
+        let numbers = verify::by_core(&arguments.core, arguments.runs).await;
+        add(&mut found, "verify", numbers);
+    }
     if arguments.wants("size") {
         add(&mut found, "size", size::measure(&arguments.site));
     }
@@ -185,6 +198,10 @@ async fn in_browser(
     if let Some(releases) = releases {
         let numbers = scale::measure(session, browser, releases, arguments.runs).await;
         add(&mut found, "scale", numbers);
+    }
+    if arguments.wants("verify") {
+        let numbers = verify::by_browser(session, arguments.runs).await;
+        add(&mut found, "verify", numbers);
     }
     found
 }

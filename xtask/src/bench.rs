@@ -35,6 +35,10 @@ pub(crate) fn program(rooms: &Rooms, arguments: &[String]) -> Result<Command> {
         let webimport = build::command_line(rooms, Profile::Release)?;
         bench.arg("--webimport").arg(webimport);
     }
+    if measures(arguments, "verify") {
+        let core = build::verifying_core(rooms)?.with_file_name("core.js");
+        bench.arg("--core").arg(core);
+    }
     Ok(bench)
 }
 
