@@ -79,8 +79,7 @@ pub(crate) async fn release(
         Err(_) => Some(format!("it took longer than {} s", PATIENCE.as_secs())),
         Ok(output) => {
             let output = output.expect("a process that was started ends");
-            let said = String::from_utf8_lossy(&output.stdout);
-            (!output.status.success()).then(|| said.trim().to_owned())
+            (!output.status.success()).then(|| said(&output.stdout))
         }
     };
     Built {
@@ -88,6 +87,17 @@ pub(crate) async fn release(
         peak,
         refused,
     }
+}
+
+/// The message of an error in JSON, and its code.
+fn said(output: &[u8]) -> String {
+    let text = || String::from_utf8_lossy(output).into_owned();
+    let read = || {
+        let said: Value = serde_json::from_slice(output).ok()?;
+        let part = |key: &str| Some(said["error"][key].as_str()?.to_owned());
+        Some(format!("{} [{}]", part("message")?, part("code")?))
+    };
+    read().unwrap_or_else(text)
 }
 
 /// The high-water mark of resident memory in bytes; `None` once the process has ended.

@@ -125,6 +125,22 @@ pub(crate) async fn measure(session: &Session, library: &Library, link: Link, ru
     numbers
 }
 
+/// What a first visit transfers; nothing is timed.
+pub(crate) async fn measure_bytes(
+    session: &Session,
+    library: &Library,
+    published: &Published,
+) -> Value {
+    let bench = Bench::start(session, library, published, Link::Loopback).await;
+    let (_, transferred) = bench.time("cold").await;
+    let mut numbers = json!({
+        "cold_bytes": transferred.bytes,
+        "cold_requests": transferred.requests,
+    });
+    over_wheels(&mut numbers, transferred.bytes, published);
+    numbers
+}
+
 fn over_wheels(numbers: &mut Value, cold: u64, published: &Published) {
     let of_wheels = size(&published.wheels);
     numbers["wheel_bytes"] = json!(of_wheels);
@@ -216,7 +232,11 @@ impl<'a> Bench<'a> {
         }
         self.server.forget();
         let time = timed(&page, &format!("{loading}\n{import}")).await;
-        let transferred = self.server.transferred();
+        let transferred = if is_ours && way != "offline" {
+            settled(&self.server, &page).await
+        } else {
+            self.server.transferred().await
+        };
         if way == "cold" {
             // What has not come yet is in storage for the ways that follow.
             page.run("await release.prefetch()").await;
@@ -227,6 +247,26 @@ impl<'a> Bench<'a> {
         page.kill().await;
         (time, transferred)
     }
+}
+
+/// How often in a row nothing new is to be seen before it is taken that nothing more comes.
+const QUIET: u32 = 5;
+
+/// All that a load and an import ask for, and what follows them by itself: whether sources are asked for before an import
+/// ends or after it is different in every run. Each look waits for a turn in the storage, which what follows needs, too.
+pub(crate) async fn settled(server: &Server, page: &Page) -> Transferred {
+    let look = async || {
+        let stored = page.stored_objects().await.len();
+        (server.transferred().await, stored)
+    };
+    let mut seen = look().await;
+    let mut quiet = 0;
+    while quiet < QUIET {
+        let now = look().await;
+        quiet = if now == seen { quiet + 1 } else { 0 };
+        seen = now;
+    }
+    seen.0
 }
 
 /// Milliseconds that a cell takes, by the page's clock.

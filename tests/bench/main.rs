@@ -1,7 +1,8 @@
 //! What loading costs: webimport beside its peers in one run, on one machine, in real browsers, each measurement in a
 //! fresh page.
 //!
-//! Times are for reading and for ratios within one run. Bytes and requests are the same in every run.
+//! Times are for reading and for ratios within one run. Bytes and requests are the same in every run, so that some of
+//! them have [`limits`], which `--short` compares them with.
 //!
 //! The keys of the JSON object, at the top those of Chromium. Times are milliseconds where nothing else is said; each
 //! median `X` has its smallest and its largest value beside it, `X_range`. The benches that run in a browser are under
@@ -14,12 +15,13 @@
 //! | `….micropip` | by micropip, from the wheels |
 //! | `….load_package`, `load_package_pyc` | by Pyodide's `loadPackage`, from the wheels; from wheels with bytecode in place of sources |
 //! | `….limit` | importing alone, from wheels with bytecode that are installed |
-//! | `….X_bytes`, `X_requests` | what `X` transfers: bodies, and requests without preflights |
+//! | `….X_bytes`, `X_requests` | what `X` transfers: bodies, and requests without preflights; by webimport with what follows an import by itself, such as sources |
 //! | `….X_over_Y` | ratio of medians |
 //! | `….wheel_bytes`, `cold_bytes_over_wheels` | the wheels, and the ratio of what `cold` transfers to them |
 //! | `slow.networkx`, `slow.rich` | the same over 20 Mbit/s and 40 ms |
 //! | `update` | networkx with one changed module, when the release before is in the cache |
-//! | `update.ms`, `bytes`, `requests` | until it is imported |
+//! | `update.ms` | until it is imported |
+//! | `update.bytes`, `requests` | what that transfers, with what follows |
 //! | `update.changed_module_bytes`, `bytes_beyond_module` | that module's bytecode after gzip, and what is transferred besides |
 //! | `scale.N` | a release of N modules: 100, 10000, 100000, with `--large` also 1000000 |
 //! | `scale.N.first_import` | loading and importing one package of ten modules, with an empty cache |
@@ -41,6 +43,7 @@
 mod builder;
 mod compressed;
 mod heap;
+mod limits;
 mod loading;
 mod numbers;
 mod peers;
@@ -61,7 +64,7 @@ use webimport_browser_tests::scratch;
 
 use crate::loading::Library;
 use crate::numbers::add;
-use crate::scale::Releases;
+use crate::scale::{Builds, Releases};
 use crate::server::Link;
 
 const BENCHES: [&str; 7] = [
@@ -86,6 +89,9 @@ struct Arguments {
     /// Measures `scale` with a million modules, too.
     #[arg(long)]
     large: bool,
+    /// Measures bytes and requests alone, in Chromium, and fails if one is above its limit.
+    #[arg(long, conflicts_with_all = ["only", "runs", "browser", "large"])]
+    short: bool,
     /// The built module, script and Python package.
     #[arg(long, default_value = "target/site")]
     site: PathBuf,
@@ -109,7 +115,13 @@ fn main() -> ExitCode {
     let browsers = Browsers::default();
     let measured = runtime.block_on(async {
         // Caught, so that the browsers are ended also when a measurement fails.
-        let work = std::panic::AssertUnwindSafe(full(&arguments, &browsers));
+        let work = std::panic::AssertUnwindSafe(async {
+            if arguments.short {
+                short(&arguments, &browsers).await
+            } else {
+                full(&arguments, &browsers).await
+            }
+        });
         let measured = futures_util::FutureExt::catch_unwind(work).await;
         browsers.end().await;
         measured
@@ -118,14 +130,24 @@ fn main() -> ExitCode {
     let Ok(measured) = measured else {
         return ExitCode::FAILURE;
     };
-    let text = numbers::table(&measured);
+    let mut text = numbers::table(&measured);
+    let mut holds = true;
+    if arguments.short {
+        let report = limits::compare(&measured);
+        text = format!("{text}\n{}", report.text);
+        holds = report.holds;
+    }
     if arguments.json {
         eprintln!("{text}");
         println!("{}", Value::Object(measured));
     } else {
         println!("{text}");
     }
-    ExitCode::SUCCESS
+    if holds {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// All benches that are wanted.
@@ -134,7 +156,7 @@ async fn full(arguments: &Arguments, browsers: &Browsers) -> Map<String, Value> 
     let releases = if arguments.wants("scale") {
         let mut sizes = scale::SIZES.to_vec();
         sizes.extend(arguments.large.then_some(scale::LARGE));
-        let releases = Releases::make(&arguments.webimport, &sizes).await;
+        let releases = Releases::make(&arguments.webimport, &sizes, Builds::Twice).await;
         add(&mut found, "scale", releases.builder());
         Some(releases)
     } else {
@@ -203,5 +225,29 @@ async fn in_browser(
         let numbers = verify::by_browser(session, arguments.runs).await;
         add(&mut found, "verify", numbers);
     }
+    found
+}
+
+/// What has a limit.
+async fn short(arguments: &Arguments, browsers: &Browsers) -> Map<String, Value> {
+    let mut found = Map::new();
+    add(&mut found, "size", size::measure_module(&arguments.site));
+    let session = browsers.session(Browser::Chromium).await;
+    for library in [Library::networkx(), Library::rich()] {
+        let published = library.publish();
+        let numbers = loading::measure_bytes(&session, &library, &published).await;
+        add(&mut found, library.name, numbers);
+        if library.name == "networkx" {
+            add(
+                &mut found,
+                "update",
+                update::measure(&session, &published).await,
+            );
+        }
+    }
+    let releases = Releases::make(&arguments.webimport, &scale::SHORT, Builds::Once).await;
+    let numbers = scale::measure(&session, Browser::Chromium, &releases, 1).await;
+    add(&mut found, "scale", numbers);
+    browsers.give_back(Browser::Chromium, session).await;
     found
 }

@@ -16,28 +16,38 @@ use crate::server::{Link, Server, Transferred};
 
 /// Modules of the releases; the others are compared with the smallest.
 pub(crate) const SIZES: [u32; 3] = [SMALLEST, 10_000, 100_000];
+/// With `--short`.
+pub(crate) const SHORT: [u32; 2] = [SMALLEST, 10_000];
 /// With `--large`, besides.
 pub(crate) const LARGE: u32 = 1_000_000;
 const SMALLEST: u32 = 100;
 
-/// One project in several sizes, each released twice, or refused by the builder.
+/// How often a project is released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Builds {
+    Once,
+    /// Then with one module changed, too.
+    Twice,
+}
+
+/// One project in several sizes, released or refused by the builder.
 pub(crate) struct Releases(Vec<Release>);
 
 struct Release {
     project: Project,
     repository: Repository,
     built: Built,
-    /// With one module changed.
+    /// If it is to be built twice, and was not refused.
     again: Option<Built>,
 }
 
 impl Releases {
     /// Has the program `webimport` make them.
-    pub(crate) async fn make(webimport: &Path, sizes: &[u32]) -> Self {
+    pub(crate) async fn make(webimport: &Path, sizes: &[u32], builds: Builds) -> Self {
         let mut releases = Vec::new();
         for &modules in sizes {
             eprintln!("scale: releasing {modules} modules");
-            releases.push(Release::make(webimport, Project { modules }).await);
+            releases.push(Release::make(webimport, Project { modules }, builds).await);
         }
         Self(releases)
     }
@@ -57,7 +67,7 @@ impl Releases {
 }
 
 impl Release {
-    async fn make(webimport: &Path, project: Project) -> Self {
+    async fn make(webimport: &Path, project: Project, builds: Builds) -> Self {
         let repository = Repository::new();
         let release = async |state: State| {
             let folder = scratch::folder("project");
@@ -68,7 +78,7 @@ impl Release {
             built
         };
         let built = release(State::First).await;
-        let again = if built.refused.is_none() {
+        let again = if built.refused.is_none() && builds == Builds::Twice {
             Some(release(State::Changed).await)
         } else {
             None
@@ -209,7 +219,7 @@ async fn first_import(
         release.project.import(),
     );
     let time = try_timed(&page, &cell).await;
-    let transferred = server.transferred();
+    let transferred = server.transferred().await;
     let metadata = server.metadata_gzip();
     let heap = match browser {
         Browser::Chromium => Some(heap::of(&page).await),

@@ -11,6 +11,7 @@ use futures_util::stream;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH};
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
+use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep_until};
 use webimport_browser_tests::http_server::{HttpServer, Reply, ask};
 
@@ -30,11 +31,11 @@ const BYTES_PER_SECOND: u64 = 20_000_000 / 8;
 /// What is sent at once over a slow link, about ten packets.
 const PIECE: usize = 16 * 1024;
 
-/// What was transferred since the counts were last taken.
-#[derive(Debug, Default, Clone, Copy)]
+/// What was asked for since the counts were last taken.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Transferred {
     pub(crate) requests: u64,
-    /// Bodies only.
+    /// Bodies only, all of each answer: how much has arrived already is different in every run.
     pub(crate) bytes: u64,
 }
 
@@ -44,6 +45,8 @@ struct Counters {
     bytes: AtomicU64,
     /// The files below `metadata/` and `targets/` that were sent.
     metadata: Mutex<Vec<Bytes>>,
+    /// Held for reading from a request's arrival until its answer is counted.
+    answering: RwLock<()>,
 }
 
 impl Counters {
@@ -75,14 +78,18 @@ impl Server {
                 if !is_preflight {
                     counters.requests.fetch_add(1, Ordering::Relaxed);
                 }
+                let answering = counters.answering.read().await;
                 let path = request.uri().path();
                 let is_metadata = path.starts_with("/metadata/") || path.starts_with("/targets/");
                 let (parts, body) = answer(router, &wheels, request).await.into_parts();
                 let body = body.collect().await.expect("a body from memory or disk");
                 let body = body.to_bytes();
+                let length = u64::try_from(body.len()).expect("in memory");
+                counters.bytes.fetch_add(length, Ordering::Relaxed);
                 if is_metadata && parts.status.is_success() {
                     counters.metadata().push(body.clone());
                 }
+                drop(answering);
                 if link == Link::Slow {
                     tokio::time::sleep(LATENCY).await;
                 }
@@ -90,7 +97,7 @@ impl Server {
                 response
                     .headers_mut()
                     .insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-                let body = Body::from_stream(paced(body, link, free, counters));
+                let body = Body::from_stream(paced(body, link, free));
                 Reply::Answer(response.map(|()| body))
             }
         })
@@ -133,7 +140,9 @@ impl Server {
         self.counters.metadata().iter().map(|file| gzip(file)).sum()
     }
 
-    pub(crate) fn transferred(&self) -> Transferred {
+    /// Once everything that was asked for is counted.
+    pub(crate) async fn transferred(&self) -> Transferred {
+        let _counted = self.counters.answering.write().await;
         Transferred {
             requests: self.counters.requests.load(Ordering::Relaxed),
             bytes: self.counters.bytes.load(Ordering::Relaxed),
@@ -167,15 +176,14 @@ async fn answer(
     response
 }
 
-/// The body in pieces, each counted when it is sent.
+/// The body in pieces, as the link takes them.
 fn paced(
     body: Bytes,
     link: Link,
     free: Arc<Mutex<Instant>>,
-    counters: Arc<Counters>,
 ) -> impl futures_util::Stream<Item = std::io::Result<Bytes>> {
     stream::unfold(body, move |mut left| {
-        let (free, counters) = (Arc::clone(&free), Arc::clone(&counters));
+        let free = Arc::clone(&free);
         async move {
             if left.is_empty() {
                 return None;
@@ -194,8 +202,6 @@ fn paced(
                 };
                 sleep_until(sent).await;
             }
-            let length = u64::try_from(piece.len()).expect("a small number");
-            counters.bytes.fetch_add(length, Ordering::Relaxed);
             Some((Ok(piece), left))
         }
     })

@@ -9,7 +9,7 @@ use webimport_browser_tests::wheel::write_wheel;
 use webimport_browser_tests::{Setup, Site, scratch};
 
 use crate::compressed::gzip;
-use crate::loading::{Published, timed};
+use crate::loading::{Published, settled, timed};
 use crate::numbers::rounded;
 use crate::peers;
 use crate::server::{Link, Server};
@@ -17,7 +17,7 @@ use crate::server::{Link, Server};
 const CHANGED: &str = "networkx/classes/graph.py";
 const VERSION: &str = "3.7.1";
 
-/// Bytes, requests and time from the earlier release of networkx in the cache to the later one imported, which is
+/// Time, and all bytes and requests, from the earlier release of networkx in the cache to the later one imported, which is
 /// published beside it.
 pub(crate) async fn measure(session: &Session, published: &Published) -> Value {
     let sha256 = published
@@ -47,7 +47,7 @@ pub(crate) async fn measure(session: &Session, published: &Published) -> Value {
         server.url()
     );
     let time = timed(&page, &cell).await;
-    let transferred = server.transferred();
+    let transferred = settled(&server, &page).await;
     page.kill().await;
     json!({
         "ms": rounded(time, 1),

@@ -9,7 +9,7 @@ use crate::rooms::Rooms;
 use crate::setup::{self, Part};
 use crate::{Outcome, build, process};
 
-/// `cargo xtask bench [--json] [--only NAME] [--runs N] [--browser NAME] [--large]`.
+/// `cargo xtask bench [--json] [--only NAME] [--runs N] [--browser NAME] [--large]`, or `bench --short [--json]`.
 pub(crate) fn command(rooms: &Rooms, arguments: &[String]) -> Result<Outcome> {
     // Its standard output may be for another program.
     Ok(if program(rooms, arguments)?.status()?.success() {
@@ -19,7 +19,8 @@ pub(crate) fn command(rooms: &Rooms, arguments: &[String]) -> Result<Outcome> {
     })
 }
 
-/// Builds what these arguments need, and gives the command that measures.
+/// Builds what these arguments need, and gives the command that measures. With `--short` it ends with counts in the
+/// form that [`test`](crate::test) reads.
 pub(crate) fn program(rooms: &Rooms, arguments: &[String]) -> Result<Command> {
     let mut parts = build::PARTS.to_vec();
     parts.extend([Part::Geckodriver, Part::Browsers, Part::Venv, Part::Wheels]);
@@ -35,7 +36,7 @@ pub(crate) fn program(rooms: &Rooms, arguments: &[String]) -> Result<Command> {
         let webimport = build::command_line(rooms, Profile::Release)?;
         bench.arg("--webimport").arg(webimport);
     }
-    if measures(arguments, "verify") {
+    if measures(arguments, "verify") && !arguments.iter().any(|argument| argument == "--short") {
         let core = build::verifying_core(rooms)?.with_file_name("core.js");
         bench.arg("--core").arg(core);
     }

@@ -32,6 +32,7 @@ usage: cargo xtask COMMAND
   test packages --rich DIR      with the tests of rich, of which DIR is a checkout
   bench [--json] [--only NAME] [--runs N] [--browser NAME] [--large]
                                 times, bytes and requests beside other ways of loading
+  bench --short [--json]        bytes and requests alone, and whether they are within their limits
   demo [--port PORT]            the demo page on loopback
   demo --check [--screenshot FILE]
                                 the same, with its cells run in a headless browser";
