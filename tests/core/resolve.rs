@@ -31,6 +31,7 @@ fn config(frozen: bool, releases: &serde_json::Value) -> Config {
     Config::parse(&value.to_string(), Layer::Notebook).unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "each caller writes it out")]
 fn options(value: serde_json::Value) -> Options {
     read_options(&value).unwrap()
 }
