@@ -231,12 +231,8 @@ impl<'a> Bench<'a> {
             self.server.stop().await;
         }
         self.server.forget();
-        let time = timed(&page, &format!("{loading}\n{import}")).await;
-        let transferred = if is_ours && way != "offline" {
-            settled(&self.server, &page).await
-        } else {
-            self.server.transferred().await
-        };
+        let timed = timed(&page, &format!("{loading}\n{import}")).await;
+        let transferred = self.server.transferred(timed.ended).await;
         if way == "cold" {
             // What has not come yet is in storage for the ways that follow.
             page.run("await release.prefetch()").await;
@@ -245,45 +241,40 @@ impl<'a> Bench<'a> {
             self.server.start_again().await;
         }
         page.kill().await;
-        (time, transferred)
+        (timed.took, transferred)
     }
 }
 
-/// How often in a row nothing new is to be seen before it is taken that nothing more comes.
-const QUIET: u32 = 5;
-
-/// All that a load and an import ask for, and what follows them by itself: whether sources are asked for before an import
-/// ends or after it is different in every run. Each look waits for a turn in the storage, which what follows needs, too.
-pub(crate) async fn settled(server: &Server, page: &Page) -> Transferred {
-    let look = async || {
-        let stored = page.stored_objects().await.len();
-        (server.transferred().await, stored)
-    };
-    let mut seen = look().await;
-    let mut quiet = 0;
-    while quiet < QUIET {
-        let now = look().await;
-        quiet = if now == seen { quiet + 1 } else { 0 };
-        seen = now;
-    }
-    seen.0
+/// A cell that was run, by the page's clock.
+pub(crate) struct Timed {
+    /// Milliseconds that it took.
+    pub(crate) took: f64,
+    /// When it ended, in milliseconds since 1970. What is asked for later is nothing that it waited for.
+    pub(crate) ended: f64,
 }
 
-/// Milliseconds that a cell takes, by the page's clock.
-pub(crate) async fn timed(page: &Page, cell: &str) -> f64 {
+/// Runs a cell.
+pub(crate) async fn timed(page: &Page, cell: &str) -> Timed {
     try_timed(page, cell)
         .await
         .unwrap_or_else(|raised| panic!("the cell raised {raised}\n--- cell\n{cell}"))
 }
 
 /// As [`timed`], of a cell that may raise.
-pub(crate) async fn try_timed(page: &Page, cell: &str) -> Result<f64, Raised> {
+pub(crate) async fn try_timed(page: &Page, cell: &str) -> Result<Timed, Raised> {
     let script = "const began = performance.now();
                   const { error } = await harness.python(args[0]);
-                  return { took: performance.now() - began, error: error ?? null }";
+                  const took = performance.now() - began;
+                  return { took, ended: performance.timeOrigin + began + took, error: error ?? null }";
     let mut timed: Value = page.value(script, json!([cell])).await;
     match timed["error"].take() {
-        Value::Null => Ok(timed["took"].as_f64().expect("a number")),
+        Value::Null => {
+            let number = |key: &str| timed[key].as_f64().expect("a number");
+            Ok(Timed {
+                took: number("took"),
+                ended: number("ended"),
+            })
+        }
         raised => Err(serde_json::from_value(raised).expect("an error has its fixed form")),
     }
 }

@@ -15,13 +15,14 @@
 //! | `….micropip` | by micropip, from the wheels |
 //! | `….load_package`, `load_package_pyc` | by Pyodide's `loadPackage`, from the wheels; from wheels with bytecode in place of sources |
 //! | `….limit` | importing alone, from wheels with bytecode that are installed |
-//! | `….X_bytes`, `X_requests` | what `X` transfers: bodies, and requests without preflights; by webimport with what follows an import by itself, such as sources |
+//! | `….X_bytes`, `X_requests` | what `X` asks for until the import is done: bodies, and requests without preflights |
 //! | `….X_over_Y` | ratio of medians |
 //! | `….wheel_bytes`, `cold_bytes_over_wheels` | the wheels, and the ratio of what `cold` transfers to them |
 //! | `slow.networkx`, `slow.rich` | the same over 20 Mbit/s and 40 ms |
 //! | `update` | networkx with one changed module, when the release before is in the cache |
 //! | `update.ms` | until it is imported |
-//! | `update.bytes`, `requests` | what that transfers, with what follows |
+//! | `update.bytes`, `requests` | what is asked for until then |
+//! | `update.bytes_in_all` | with what follows an import by itself, such as sources |
 //! | `update.changed_module_bytes`, `bytes_beyond_module` | that module's bytecode after gzip, and what is transferred besides |
 //! | `scale.N` | a release of N modules: 100, 10000, 100000, with `--large` also 1000000 |
 //! | `scale.N.first_import` | loading and importing one package of ten modules, with an empty cache |

@@ -218,17 +218,17 @@ async fn first_import(
         release.project.imported_name(),
         release.project.import(),
     );
-    let time = try_timed(&page, &cell).await;
-    let transferred = server.transferred().await;
+    let timed = try_timed(&page, &cell).await;
     let metadata = server.metadata_gzip();
     let heap = match browser {
         Browser::Chromium => Some(heap::of(&page).await),
         Browser::Firefox => None,
     };
     page.kill().await;
+    let timed = timed?;
     Ok(First {
-        milliseconds: time?,
-        transferred,
+        milliseconds: timed.took,
+        transferred: server.transferred(timed.ended).await,
         metadata,
         heap,
     })

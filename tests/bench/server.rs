@@ -1,9 +1,8 @@
 //! The server that all sides load from: the repository and the wheels, at full speed or over a slow link.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -39,10 +38,16 @@ pub(crate) struct Transferred {
     pub(crate) bytes: u64,
 }
 
+/// One answer.
+struct Answered {
+    /// When it was asked for, in milliseconds since 1970.
+    at: f64,
+    bytes: u64,
+}
+
 #[derive(Default)]
 struct Counters {
-    requests: AtomicU64,
-    bytes: AtomicU64,
+    answered: Mutex<Vec<Answered>>,
     /// The files below `metadata/` and `targets/` that were sent.
     metadata: Mutex<Vec<Bytes>>,
     /// Held for reading from a request's arrival until its answer is counted.
@@ -50,6 +55,10 @@ struct Counters {
 }
 
 impl Counters {
+    fn answered(&self) -> MutexGuard<'_, Vec<Answered>> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn metadata(&self) -> MutexGuard<'_, Vec<Bytes>> {
         self.metadata.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -75,17 +84,17 @@ impl Server {
             let (counters, free) = (Arc::clone(&inner), Arc::clone(&free));
             async move {
                 let is_preflight = request.method() == "OPTIONS";
-                if !is_preflight {
-                    counters.requests.fetch_add(1, Ordering::Relaxed);
-                }
+                let at = now();
                 let answering = counters.answering.read().await;
                 let path = request.uri().path();
                 let is_metadata = path.starts_with("/metadata/") || path.starts_with("/targets/");
                 let (parts, body) = answer(router, &wheels, request).await.into_parts();
                 let body = body.collect().await.expect("a body from memory or disk");
                 let body = body.to_bytes();
-                let length = u64::try_from(body.len()).expect("in memory");
-                counters.bytes.fetch_add(length, Ordering::Relaxed);
+                if !is_preflight {
+                    let bytes = u64::try_from(body.len()).expect("in memory");
+                    counters.answered().push(Answered { at, bytes });
+                }
                 if is_metadata && parts.status.is_success() {
                     counters.metadata().push(body.clone());
                 }
@@ -130,8 +139,7 @@ impl Server {
 
     /// Starts counting anew.
     pub(crate) fn forget(&self) {
-        self.counters.requests.store(0, Ordering::Relaxed);
-        self.counters.bytes.store(0, Ordering::Relaxed);
+        self.counters.answered().clear();
         self.counters.metadata().clear();
     }
 
@@ -140,14 +148,22 @@ impl Server {
         self.counters.metadata().iter().map(|file| gzip(file)).sum()
     }
 
-    /// Once everything that was asked for is counted.
-    pub(crate) async fn transferred(&self) -> Transferred {
+    /// What was asked for until then, in milliseconds since 1970; once all that was asked for is counted.
+    pub(crate) async fn transferred(&self, until: f64) -> Transferred {
         let _counted = self.counters.answering.write().await;
-        Transferred {
-            requests: self.counters.requests.load(Ordering::Relaxed),
-            bytes: self.counters.bytes.load(Ordering::Relaxed),
+        let mut all = Transferred::default();
+        for answered in self.counters.answered().iter().filter(|it| it.at <= until) {
+            all.requests += 1;
+            all.bytes += answered.bytes;
         }
+        all
     }
+}
+
+/// Milliseconds since 1970, on the clock that pages of this machine have, too.
+fn now() -> f64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.expect("the clock is right").as_secs_f64() * 1_000.0
 }
 
 /// Where the wheel of this index is, as two wheels may have one name.
