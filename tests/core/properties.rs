@@ -391,7 +391,6 @@ impl Published {
             ("a", "team/1.0/x"),
             ("b", "team/2.0/x"),
             ("bin-0", "bins/1.0/x"),
-            ("bin-1", "bins/1.0/x"),
             // Outside of what it may name, and behind the role that has the last word.
             ("a", "closed/1.0/x"),
             ("b", "team/1.0/x"),
@@ -399,6 +398,11 @@ impl Published {
             ("f", "team/1.0/x"),
         ] {
             first.add_target(role, path, format!("{path} of {role}").as_bytes());
+        }
+        if digests == Digests::Stated {
+            // The other bin's. Without digests either file can stand for both, and this would be believed, as what the
+            // keys of the bins have signed.
+            first.add_target("bin-1", "bins/1.0/x", b"bins/1.0/x of bin-1");
         }
         first.rewrite_targets();
         let mut second = first.clone();
