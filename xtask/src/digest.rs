@@ -28,15 +28,18 @@ pub(crate) fn gzip_len(bytes: &[u8]) -> Result<usize> {
 
 /// One digest for the contents of files and folders, with `salt` mixed in.
 ///
-/// Names count as well as contents, so that a renamed file changes the result. A path that is not there
-/// counts as absent and is no error. Folders named `node_modules`, `target` or `__pycache__` are left out.
+/// Names count as well as contents, so that a renamed file changes the result; where the repository lies does not, so
+/// that two checkouts can share `target/tools`. A path that is not there counts as absent and is no error. Folders named `node_modules`, `target` or `__pycache__` are left out.
 pub(crate) fn fingerprint(paths: &[PathBuf], salt: &str) -> Result<String> {
     let mut hasher = Sha256::new();
     hasher.update(salt.as_bytes());
     for path in paths {
+        let around = path.parent().unwrap_or(Path::new(""));
         for file in files_below(path)? {
-            let name = file.to_string_lossy().into_owned();
-            let bytes = std::fs::read(&file).with_context(|| format!("cannot read `{name}`"))?;
+            let bytes = std::fs::read(&file)
+                .with_context(|| format!("cannot read `{}`", file.display()))?;
+            let name = file.strip_prefix(around).unwrap_or(&file);
+            let name = name.to_string_lossy().into_owned();
             hasher.update(name.len().to_le_bytes());
             hasher.update(name.as_bytes());
             hasher.update(bytes.len().to_le_bytes());
@@ -94,6 +97,22 @@ mod tests {
             sha256_hex(b""),
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
         );
+    }
+
+    #[test]
+    fn fingerprints_follow_names_and_contents_but_not_places() {
+        let place = std::env::temp_dir().join(format!("webimport-digest-{}", std::process::id()));
+        let of = |folder: &str, name: &str, content: &str| {
+            let folder = place.join(folder).join("inputs");
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join(name), content).unwrap();
+            fingerprint(&[folder], "salt").unwrap()
+        };
+        let one = of("one", "a", "1");
+        assert_eq!(one, of("two", "a", "1"));
+        assert_ne!(one, of("three", "b", "1"));
+        assert_ne!(one, of("four", "a", "2"));
+        std::fs::remove_dir_all(place).unwrap();
     }
 
     #[test]
