@@ -55,6 +55,11 @@ def test_occupied_names_the_current_directory_and_loaded_releases(host, load):
     with open("draft.py", "w") as file:
         file.write("")
     os.mkdir("folder_of_data")
+    os.mkdir("package")
+    for name in ("package/__init__.py", "plain_file", "__init__.py", "compiled.abi3.so", "two.dots.py", "notes.txt"):
+        with open(name, "w") as file:
+            file.write("")
+    sys.path.append(os.path.join(os.getcwd(), "nowhere"))
     load("mylib", {"mylib.py": "", "shared/a.py": ""})
     load("other", {"other.py": ""})
     occupied = host.requests[-1]["occupied"]
@@ -62,7 +67,11 @@ def test_occupied_names_the_current_directory_and_loaded_releases(host, load):
     assert occupied["mylib"] == "the release `mylib` 1.0"
     assert "shared" not in occupied
     assert host.requests[-1]["namespaces"] == {"shared": "the release `mylib` 1.0"}
-    assert "folder_of_data" not in occupied
+    assert occupied["package"] == f"`{os.path.join(os.getcwd(), 'package')}`"
+    assert "compiled" in occupied
+    # What no import can ask a folder for belongs to nobody.
+    for name in ("folder_of_data", "plain_file", "__init__", "two", "two.dots", "notes", "nowhere"):
+        assert name not in occupied, name
 
 
 def test_release_says_what_was_loaded(load):

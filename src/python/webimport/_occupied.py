@@ -169,10 +169,12 @@ def _installed() -> dict[str, str]:
 def _modules_in(place: str) -> Iterator[str]:
     """The modules and regular packages in an entry of ``sys.path``."""
     if os.path.isdir(place):
-        for name in _children(place):
-            folder = os.path.join(place, name)
-            if not os.path.isdir(folder) or "__init__" in _children(folder) or _is_file_module(folder):
-                yield name
+        entries = _entries(place)
+        modules = _file_modules(entries) - {"__init__"}
+        # A folder without `__init__` is a namespace package at most, which is nobody's.
+        others = {entry for entry in entries if "." not in entry} - modules
+        packages = {name for name in others if "__init__" in _file_modules(_entries(os.path.join(place, name)))}
+        yield from sorted(modules | packages)
     elif os.path.exists(place):
         # Not at the top: 20 ms in a browser, and archives are rare.
         import pkgutil
@@ -180,8 +182,18 @@ def _modules_in(place: str) -> Iterator[str]:
         yield from (module.name for module in pkgutil.iter_modules([place]))
 
 
-def _is_file_module(stem: str) -> bool:
-    return any(os.path.isfile(stem + suffix) for suffix in all_suffixes())
+def _file_modules(entries: Iterable[str]) -> set[str]:
+    """The modules among the files of a folder."""
+    stems = (entry.removesuffix(suffix) for entry in entries for suffix in all_suffixes() if entry.endswith(suffix))
+    return {stem for stem in stems if stem and "." not in stem}
+
+
+def _entries(folder: str) -> list[str]:
+    """What is in a folder; nothing, where it cannot be read or is none."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _is_standard(folder: str) -> bool:
