@@ -247,6 +247,8 @@ struct Load<'a> {
     tag: CacheTag,
     /// What the caller asks for.
     modules: Vec<String>,
+    /// Manifest digests of the releases that the interpreter has mounted.
+    loaded: Vec<Sha256Digest>,
     /// What was read while the server was asked.
     ahead: RefCell<Option<Ahead>>,
     /// Of the release that the server has named, what of that are its objects.
@@ -293,6 +295,7 @@ impl Driver {
             traffic: Traffic::default(),
             tag: request.python.tag.clone(),
             modules: request.options.modules.clone().unwrap_or_default(),
+            loaded: request.loaded.clone(),
             ahead: RefCell::default(),
             ready: RefCell::default(),
             warnings: RefCell::default(),
@@ -309,7 +312,7 @@ impl Load<'_> {
         let manifest = &found.manifest;
         manifest.check_modules(&self.modules)?;
         // A release that is there already has its names itself.
-        let already = request.loaded.contains(&found.target.sha256);
+        let already = self.loaded.contains(&found.target.sha256);
         if !already {
             manifest.check_python(&request.python.version)?;
             manifest.check_shadowing(&request.occupied, &request.options.allow_shadow)?;
@@ -590,7 +593,11 @@ impl Load<'_> {
             return None;
         };
         let manifest = self.cached_manifest(&target).await?.ok()?;
-        let plan = manifest.plan(&self.tag, &self.modules).ok()?;
+        let plan = if self.loaded.contains(&target.sha256) {
+            Plan::default()
+        } else {
+            manifest.plan(&self.tag, &self.modules).ok()?
+        };
         let on_damage = |error| self.warn(&error);
         let watch = self.watch(&|_| {}, &on_damage);
         let cached = self.objects.cached();
