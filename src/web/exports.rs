@@ -98,7 +98,7 @@ impl Files {
         self.0.supplied(objects);
     }
 
-    /// Gets the sources that the load left out, or, after [`fetch`](Self::fetch), those of `modules`;
+    /// Gets what the load left for later, or, after [`fetch`](Self::fetch), the sources of `modules`;
     /// [`read`](Self::read) then has them.
     pub fn follow(&self, modules: Option<Vec<String>>) -> Promise {
         let files = Rc::clone(&self.0);
@@ -293,7 +293,7 @@ impl Client {
         };
         for sha256 in self.store.objects().await {
             report.checked += 1;
-            let limit = Limits::default().object;
+            let limit = Limits::default().object_decoded;
             let intact = match self.store.object(sha256).await {
                 Some(stored) if u64::from(stored.length()) <= limit => {
                     bytes::sha256(&stored).await == Some(sha256)
