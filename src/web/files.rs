@@ -1,9 +1,9 @@
 //! The files of a loaded release that come after the load: sources behind bytecode, what a partial release brings as
 //! it is imported, and what a whole one leaves for the time after the first import.
 //!
-//! An object is *given* once its bytes are with the mount, *held* while they wait here for a reader, and otherwise still to be fetched. Everything that is given or held has been verified. Held bytes are
-//! there for readers that cannot wait, as neither the cache nor the network answers those; what there is no room
-//! for is in the cache alone.
+//! An object is *given* once its bytes are with the mount, *held* while they wait here for a reader, and otherwise still
+//! to be fetched. Everything that is given or held has been verified. Held bytes are there for readers that cannot wait,
+//! as neither the cache nor the network answers those; what there is no room for is in the cache alone.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

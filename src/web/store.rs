@@ -9,7 +9,7 @@
 //! | `objects` | digest, hex | the bytes of that digest, decoded where they were not transferred so, `Uint8Array` |
 //! | `sizes` | digest, hex | their number, so that a sum needs no bytes |
 //! | `metadata` | root pin, hex | all metadata files of one repository, one record: `{roots, timestamp, snapshot, targets, whole, clockFloor}` |
-//! | `visits` | manifest digest, hex | the objects of a partial release that were used beyond its first load, `Uint32Array` |
+//! | `visits` | manifest digest, hex | the objects of a release that were used beyond its first load, `Uint32Array` |
 //! | `first_use` | repository URL | the root pin that was trusted on first use, hex |
 
 use std::cell::{Cell, RefCell};

@@ -35,7 +35,7 @@ export interface Files {
   give(objects: Uint32Array): Promise<Supply>;
   /** The mount has these objects: they count as handed over from now on. */
   supplied(objects: Uint32Array): void;
-  /** Gets the sources that the load, or the `fetch` of these modules, left out. */
+  /** Gets what the load left for later, or the sources that the `fetch` of these modules did. */
   follow(modules?: string[]): Promise<void>;
   /** Gets everything that the release has for this interpreter into the cache, and holds what there is room for. */
   complete(): Promise<void>;

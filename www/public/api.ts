@@ -88,7 +88,7 @@ export interface Release {
   /**
    * Fetches modules (dotted names) of a partial release, with all that they import, before they are imported. Without
    * a list: everything, so that no import, no traceback and no file of it needs the network again. What is over 128 MiB
-   * as transferred goes into the cache alone, from which imports that can wait, and `prefetch` by name, get it.
+   * goes into the cache alone, from which imports that can wait, and `prefetch` by name, get it.
    */
   prefetch(modules?: readonly string[]): Promise<void>;
   /** Takes its modules, its path entry and its files away again. Does nothing the second time. */

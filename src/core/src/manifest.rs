@@ -1,8 +1,9 @@
 //! The release manifest: every file of a release with its size and digest, and the objects that hold them.
 //!
 //! `docs/format.md` describes the format. A manifest is checked whole before any object is asked for: paths,
-//! sizes, that files fill their objects, that the claimed import names are what the files imply, that bytecode stands beside the source that it belongs to, and that import edges lead from module
-//! to module. Which objects a reader fetches is said by [`closure`](crate::closure).
+//! sizes, that files fill their objects, that the claimed import names are what the files imply, that bytecode stands
+//! beside the source that it belongs to, and that import edges lead from module to module. Which objects a reader fetches
+//! is said by [`closure`](crate::closure).
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::format;

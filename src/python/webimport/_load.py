@@ -116,7 +116,7 @@ async def prefetch_imports(code: str) -> None:
     For hosts that can wait before they run a cell, but not in the middle of it. Lines that are IPython's (``%``, ``!``,
     ``?``) count as empty. Code that does not parse without them needs nothing.
     """
-    incomplete = [release for release in loaded.values() if release.incomplete]
+    incomplete = [release for release in loaded.values() if release._incomplete]
     names = _imported_names(code) if incomplete else set()
     for release in incomplete:
         ours = {name for name in names if name.partition(".")[0] in release.modules}
@@ -171,7 +171,7 @@ async def _load(
             # Now: the callback may have loaded and unloaded something.
             there = loaded.get(description["sha256"])
             if there is not None:
-                if there.incomplete and options["modules"]:
+                if there._incomplete and options["modules"]:
                     await there.prefetch(*options["modules"])
                 reporter.enter("done")
                 return there
@@ -223,7 +223,7 @@ def _place(
     host.mount(ticket)
     try:
         below = _refuse_collisions_below(release, allowed)
-        there = host.loadable(release.path).split("\n") if release.incomplete else None
+        there = host.loadable(release.path).split("\n") if release._incomplete else None
         _finder.register(release.path, release.modules, _first(release, allowed), there=there)
         _check_found(release, allowed, below)
         loaded[release.sha256] = release

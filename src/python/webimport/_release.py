@@ -133,7 +133,7 @@ class Release:
 
         Imports do that themselves where Python can wait for the network; this is for where it cannot. Without
         names, everything comes, so that no import, no traceback and no file of the release needs the network again;
-        what is over 128 MiB as transferred goes into the cache alone, from which imports that can wait, and
+        what is over 128 MiB goes into the cache alone, from which imports that can wait, and
         `prefetch` by name, get it. Raises `ResolveError` for a module that the release does not have, `FetchError`.
         """
         if not all(isinstance(module, str) for module in modules):
@@ -148,7 +148,7 @@ class Release:
         await host.fetch(self.path, json.dumps(modules))
 
     @property
-    def incomplete(self) -> bool:
+    def _incomplete(self) -> bool:
         """Whether modules may be imported whose bytes are still to come."""
         return self._description["incomplete"]
 
