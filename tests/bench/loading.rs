@@ -95,22 +95,28 @@ const RATIOS: [(&str, &str); 6] = [
 pub(crate) async fn measure(session: &Session, library: &Library, link: Link, runs: u32) -> Value {
     let published = library.publish();
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); WAYS.len()];
+    let mut loads: Vec<Vec<f64>> = vec![Vec::new(); WAYS.len()];
     let mut transfers = vec![Transferred::default(); WAYS.len()];
     for run in 1..=runs {
         eprintln!("{}, {link:?}: run {run} of {runs}", library.name);
         let bench = Bench::start(session, library, &published, link).await;
         for (index, way) in WAYS.iter().enumerate() {
-            let (time, transferred) = bench.time(way).await;
-            times[index].push(time);
+            let (timed, transferred) = bench.time(way).await;
+            times[index].push(timed.took);
+            loads[index].push(timed.loaded);
             transfers[index] = transferred;
         }
     }
     let mut numbers = json!({});
     let mut medians = std::collections::BTreeMap::new();
-    for ((way, times), transferred) in WAYS.iter().zip(&times).zip(&transfers) {
-        let spread = Spread::of(times);
+    for (index, way) in WAYS.iter().enumerate() {
+        let spread = Spread::of(&times[index]);
         medians.insert(*way, spread.median);
         spread.put(&mut numbers, way);
+        let transferred = &transfers[index];
+        if *way != "limit" {
+            Spread::of(&loads[index]).put(&mut numbers, &format!("{way}_load"));
+        }
         if !matches!(*way, "limit" | "offline") {
             numbers[format!("{way}_bytes")] = json!(transferred.bytes);
             numbers[format!("{way}_requests")] = json!(transferred.requests);
@@ -182,7 +188,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    async fn time(&self, way: &str) -> (f64, Transferred) {
+    async fn time(&self, way: &str) -> (Timed, Transferred) {
         let url = self.server.url();
         let Library { name, import, .. } = self.library;
         let urls = |wheels: &[PathBuf]| -> String {
@@ -231,7 +237,7 @@ impl<'a> Bench<'a> {
             self.server.stop().await;
         }
         self.server.forget();
-        let timed = timed(&page, &format!("{loading}\n{import}")).await;
+        let timed = timed(&page, &format!("{loading}\n{LOADED}\n{import}")).await;
         let transferred = self.server.transferred(timed.ended).await;
         if way == "cold" {
             // What has not come yet is in storage for the ways that follow.
@@ -241,14 +247,19 @@ impl<'a> Bench<'a> {
             self.server.start_again().await;
         }
         page.kill().await;
-        (timed.took, transferred)
+        (timed, transferred)
     }
 }
+
+/// What a cell can say between loading and importing.
+const LOADED: &str = "import js\njs.loaded = js.performance.now()";
 
 /// A cell that was run, by the page's clock.
 pub(crate) struct Timed {
     /// Milliseconds that it took.
     pub(crate) took: f64,
+    /// Of these, those before [`LOADED`], if that is in it.
+    loaded: f64,
     /// When it ended, in milliseconds since 1970. What is asked for later is nothing that it waited for.
     pub(crate) ended: f64,
 }
@@ -262,16 +273,19 @@ pub(crate) async fn timed(page: &Page, cell: &str) -> Timed {
 
 /// As [`timed`], of a cell that may raise.
 pub(crate) async fn try_timed(page: &Page, cell: &str) -> Result<Timed, Raised> {
-    let script = "const began = performance.now();
+    let script = "globalThis.loaded = undefined;
+                  const began = performance.now();
                   const { error } = await harness.python(args[0]);
                   const took = performance.now() - began;
-                  return { took, ended: performance.timeOrigin + began + took, error: error ?? null }";
+                  const loaded = (globalThis.loaded ?? began) - began;
+                  return { took, loaded, ended: performance.timeOrigin + began + took, error: error ?? null }";
     let mut timed: Value = page.value(script, json!([cell])).await;
     match timed["error"].take() {
         Value::Null => {
             let number = |key: &str| timed[key].as_f64().expect("a number");
             Ok(Timed {
                 took: number("took"),
+                loaded: number("loaded"),
                 ended: number("ended"),
             })
         }

@@ -15,6 +15,7 @@
 //! | `….micropip` | by micropip, from the wheels |
 //! | `….load_package`, `load_package_pyc` | by Pyodide's `loadPackage`, from the wheels; from wheels with bytecode in place of sources |
 //! | `….limit` | importing alone, from wheels with bytecode that are installed |
+//! | `….X_load` | of `X`, what loading takes, before the import |
 //! | `….X_bytes`, `X_requests` | what `X` asks for until the import is done: bodies, and requests without preflights |
 //! | `….X_over_Y` | ratio of medians |
 //! | `….wheel_bytes`, `cold_bytes_over_wheels` | the wheels, and the ratio of what `cold` transfers to them |

@@ -31,12 +31,18 @@ pub(crate) fn program(rooms: &Rooms, arguments: &[String]) -> Result<Command> {
         .args(["run", "--quiet", "-p", "webimport-browser-tests"])
         .args(["--bin", "bench", "--"])
         .args(arguments);
-    // What takes minutes to build is built for who measures it.
+    // What takes minutes to build is built for who measures it; bytes are the same from any build.
+    let short = arguments.iter().any(|argument| argument == "--short");
+    let profile = if short {
+        Profile::Debug
+    } else {
+        Profile::Release
+    };
     if measures(arguments, "scale") {
-        let webimport = build::command_line(rooms, Profile::Release)?;
+        let webimport = build::command_line(rooms, profile)?;
         bench.arg("--webimport").arg(webimport);
     }
-    if measures(arguments, "verify") && !arguments.iter().any(|argument| argument == "--short") {
+    if measures(arguments, "verify") && !short {
         let core = build::verifying_core(rooms)?.with_file_name("core.js");
         bench.arg("--core").arg(core);
     }

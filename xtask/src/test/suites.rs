@@ -11,7 +11,7 @@ use super::{conformance, fuzz};
 use crate::progress::note;
 use crate::rooms::Rooms;
 use crate::setup::{self, Browsers, Part};
-use crate::{build, digest, dist, process};
+use crate::{bench, build, digest, dist, process};
 
 /// Bytes of the verifying core in WebAssembly after gzip. It may shrink.
 const CORE_LIMIT: usize = 60 * 1024;
@@ -52,13 +52,15 @@ pub(crate) enum Suite {
     Importlib,
     /// Packages' own tests, on their releases.
     Packages,
+    /// Bytes and requests beside their limits.
+    Limits,
     /// The TUF conformance suite, on a checkout of it.
     Conformance,
 }
 
 impl Suite {
-    /// Those that need nothing but this repository, from the quickest to the slowest.
-    pub(crate) const ALL: [Self; 11] = [
+    /// Those that need nothing but this repository.
+    pub(crate) const ALL: [Self; 12] = [
         Self::Checks,
         Self::Core,
         Self::Cli,
@@ -70,10 +72,11 @@ impl Suite {
         Self::Hosts,
         Self::Importlib,
         Self::Packages,
+        Self::Limits,
     ];
 
     /// Those that can be named.
-    pub(crate) const NAMED: [Self; 12] = [
+    pub(crate) const NAMED: [Self; 13] = [
         Self::Checks,
         Self::Core,
         Self::Cli,
@@ -85,6 +88,7 @@ impl Suite {
         Self::Hosts,
         Self::Importlib,
         Self::Packages,
+        Self::Limits,
         Self::Conformance,
     ];
 
@@ -101,6 +105,7 @@ impl Suite {
             Self::Hosts => "hosts",
             Self::Importlib => "importlib",
             Self::Packages => "packages",
+            Self::Limits => "limits",
             Self::Conformance => "conformance",
         }
     }
@@ -114,7 +119,8 @@ impl Suite {
                 Part::Npm,
                 Part::Venv,
             ],
-            Self::Core => &[],
+            // The bench sets itself up.
+            Self::Core | Self::Limits => &[],
             Self::Cli => &[Part::Npm, Part::Venv],
             Self::Interop => &[Part::Venv],
             Self::Fuzz => &[Part::Fuzz],
@@ -176,6 +182,10 @@ impl Suite {
                 let checkout = checkouts.rich.as_deref();
                 let checkout = checkout.map(|folder| ("WEBIMPORT_RICH", folder));
                 browser_target(rooms, counts, "packages", checkout)
+            }
+            Self::Limits => {
+                let short = ["--short".to_owned()];
+                run(&mut bench::program(rooms, &short)?, counts)
             }
             Self::Conformance => {
                 let checkout = checkouts.tuf.as_deref().context("expected `--suite DIR`")?;
