@@ -5,6 +5,7 @@
 //! each module is an object of its own, so that readers fetch what they import; the files beside the modules
 //! travel by folder. The bytes depend on the files alone.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 
@@ -13,6 +14,9 @@ use webimport_core::closure::module_name;
 use webimport_core::digest::Sha256Digest;
 use webimport_core::manifest::{Encoding, FileEntry, ObjectEntry};
 use webimport_core::names::CacheTag;
+
+use crate::earlier::Earlier;
+use crate::parallel;
 
 /// Bytes that the files of one pack have at most.
 pub(crate) const PACK: usize = 4 * 1024 * 1024;
@@ -37,106 +41,166 @@ pub(crate) struct Packed {
     pub(crate) objects: Vec<ObjectEntry>,
     /// In the order in which the files were packed.
     pub(crate) files: Vec<FileEntry>,
-    /// The objects' bytes as stored.
+    /// The bytes as stored of those objects that the repository does not have.
     pub(crate) content: BTreeMap<Sha256Digest, Vec<u8>>,
 }
 
+/// The files of one object, one behind the other: path and content.
+type Group<'a> = Vec<(&'a str, &'a [u8])>;
+
+/// One object, which is not in its place in a manifest yet.
+struct Object {
+    entry: ObjectEntry,
+    /// Paths, sizes and digests of its files.
+    files: Vec<FileEntry>,
+    /// As stored; `None` if the repository has it.
+    content: Option<Vec<u8>>,
+}
+
 impl Packed {
-    /// Packs files of one kind: sources behind bytecode, the bytecode of one tag, or all else. `advance` is told
-    /// the decoded bytes that were packed so far in this call.
+    /// Packs files of one kind: sources behind bytecode, the bytecode of one tag, or all else. What is `earlier` is
+    /// taken from there. `advance` is told the decoded bytes that were packed so far in this call.
     pub(crate) fn add<'a>(
         &mut self,
         files: impl Iterator<Item = (&'a str, &'a [u8])>,
         tag: Option<&CacheTag>,
         layout: Layout,
+        earlier: &Earlier,
         mut advance: impl FnMut(u64),
     ) -> io::Result<()> {
+        let groups = groups(files, tag, layout);
         let mut done = 0;
-        let mut empty = None;
-        let mut together: BTreeMap<&str, Vec<(&str, &[u8])>> = BTreeMap::new();
-        for (path, content) in files {
-            let is_module =
-                layout == Layout::Partial && (tag.is_some() || module_name(path).is_some());
-            if is_module && content.is_empty() {
-                // One object is enough for nothing.
-                let object = *empty.get_or_insert(self.objects.len());
-                if object == self.objects.len() {
-                    self.object(&[(path, content)], tag)?;
-                } else {
-                    self.files.push(entry(path, content, object, 0));
-                }
-            } else if is_module || content.len() > ALONE {
-                self.object(&[(path, content)], tag)?;
-                done += content.len() as u64;
+        let made = parallel::map(
+            parallel::cores(),
+            groups.iter(),
+            |group| Object::of(group, tag, earlier),
+            |object| {
+                done += object.entry.decoded_size;
                 advance(done);
-            } else {
-                let key = match layout {
-                    Layout::Whole => "",
-                    Layout::Partial => group(path),
-                };
-                together.entry(key).or_default().push((path, content));
+            },
+        )?;
+        for object in made {
+            let index = self.objects.len();
+            let files = object.files.into_iter();
+            self.files.extend(files.map(|file| FileEntry {
+                object: index,
+                ..file
+            }));
+            if let Some(content) = object.content {
+                self.content.insert(object.entry.sha256, content);
             }
+            self.objects.push(object.entry);
         }
-        for files in together.into_values() {
-            let mut pack: Vec<(&str, &[u8])> = Vec::new();
-            let mut size = 0;
-            for (path, content) in files {
-                if size + content.len() > PACK {
-                    self.object(&pack, tag)?;
-                    done += size as u64;
-                    advance(done);
-                    pack.clear();
-                    size = 0;
-                }
-                size += content.len();
-                pack.push((path, content));
-            }
-            self.object(&pack, tag)?;
-            done += size as u64;
-            advance(done);
-        }
-        Ok(())
-    }
-
-    fn object(&mut self, files: &[(&str, &[u8])], tag: Option<&CacheTag>) -> io::Result<()> {
-        let mut decoded = Vec::new();
-        let mut entries = Vec::with_capacity(files.len());
-        for (path, content) in files {
-            let offset = decoded.len() as u64;
-            entries.push(entry(path, content, self.objects.len(), offset));
-            decoded.extend_from_slice(content);
-        }
-        let decoded_size = decoded.len() as u64;
-        let decoded_sha256 = Sha256Digest::of(&decoded);
-        let compressed = gzip(&decoded)?;
-        let (encoding, bytes) = if compressed.len() < decoded.len() || has_mark(&decoded) {
-            (Encoding::Gzip, compressed)
-        } else {
-            (Encoding::Identity, decoded)
-        };
-        let sha256 = Sha256Digest::of(&bytes);
-        self.objects.push(ObjectEntry {
-            sha256,
-            size: bytes.len() as u64,
-            encoding,
-            decoded_size,
-            decoded_sha256,
-            tag: tag.cloned(),
-        });
-        self.files.append(&mut entries);
-        self.content.insert(sha256, bytes);
         Ok(())
     }
 }
 
-fn entry(path: &str, content: &[u8], object: usize, offset: u64) -> FileEntry {
-    FileEntry {
-        path: path.to_owned(),
-        size: content.len() as u64,
-        sha256: Sha256Digest::of(content),
-        object,
-        offset,
-        imports: Vec::new(),
+/// Which files share an object, in the order of the objects.
+fn groups<'a>(
+    files: impl Iterator<Item = (&'a str, &'a [u8])>,
+    tag: Option<&CacheTag>,
+    layout: Layout,
+) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut empty: Option<usize> = None;
+    let mut together: BTreeMap<&str, Group> = BTreeMap::new();
+    for (path, content) in files {
+        let is_module = layout == Layout::Partial && (tag.is_some() || module_name(path).is_some());
+        if is_module && content.is_empty() {
+            // One object is enough for nothing.
+            match empty.and_then(|index| groups.get_mut(index)) {
+                Some(group) => group.push((path, content)),
+                None => {
+                    empty = Some(groups.len());
+                    groups.push(vec![(path, content)]);
+                }
+            }
+        } else if is_module || content.len() > ALONE {
+            groups.push(vec![(path, content)]);
+        } else {
+            let key = match layout {
+                Layout::Whole => "",
+                Layout::Partial => group(path),
+            };
+            together.entry(key).or_default().push((path, content));
+        }
+    }
+    for files in together.into_values() {
+        let mut pack = Group::new();
+        let mut size = 0;
+        for (path, content) in files {
+            if size + content.len() > PACK {
+                groups.push(std::mem::take(&mut pack));
+                size = 0;
+            }
+            size += content.len();
+            pack.push((path, content));
+        }
+        groups.push(pack);
+    }
+    groups
+}
+
+impl Object {
+    fn of(files: &Group<'_>, tag: Option<&CacheTag>, earlier: &Earlier) -> io::Result<Self> {
+        let mut offset = 0;
+        let entries: Vec<FileEntry> = files
+            .iter()
+            .map(|(path, content)| {
+                let size = content.len() as u64;
+                offset += size;
+                FileEntry {
+                    path: (*path).to_owned(),
+                    size,
+                    sha256: Sha256Digest::of(content),
+                    object: 0,
+                    offset: offset - size,
+                    imports: Vec::new(),
+                }
+            })
+            .collect();
+        let decoded = match files[..] {
+            [(_, content)] => Cow::Borrowed(content),
+            _ => Cow::Owned(
+                files
+                    .iter()
+                    .flat_map(|(_, content)| *content)
+                    .copied()
+                    .collect(),
+            ),
+        };
+        let decoded_sha256 = match &entries[..] {
+            [file] => file.sha256,
+            _ => Sha256Digest::of(&decoded),
+        };
+        let is_marked = has_mark(&decoded);
+        let (sha256, size, encoding, content) =
+            match earlier.find(&decoded, decoded_sha256, is_marked) {
+                Some(object) => (object.sha256, object.size, object.encoding, None),
+                None => {
+                    let compressed = gzip(&decoded)?;
+                    let is_shorter = compressed.len() < decoded.len();
+                    let (encoding, bytes) = if is_shorter || is_marked {
+                        (Encoding::Gzip, compressed)
+                    } else {
+                        (Encoding::Identity, decoded.to_vec())
+                    };
+                    let sha256 = Sha256Digest::of(&bytes);
+                    (sha256, bytes.len() as u64, encoding, Some(bytes))
+                }
+            };
+        Ok(Self {
+            entry: ObjectEntry {
+                sha256,
+                size,
+                encoding,
+                decoded_size: decoded.len() as u64,
+                decoded_sha256,
+                tag: tag.cloned(),
+            },
+            files: entries,
+            content,
+        })
     }
 }
 
@@ -183,6 +247,7 @@ mod tests {
                 files.iter().map(|(path, content)| (*path, &**content)),
                 None,
                 Layout::Whole,
+                &Earlier::default(),
                 |_| (),
             )
             .unwrap();
@@ -242,7 +307,13 @@ mod tests {
         let mut packed = Packed::default();
         let content = files.map(|(path, text)| (path, text.as_bytes()));
         packed
-            .add(content.into_iter(), None, Layout::Partial, |_| ())
+            .add(
+                content.into_iter(),
+                None,
+                Layout::Partial,
+                &Earlier::default(),
+                |_| (),
+            )
             .unwrap();
         let mut objects = vec![Vec::new(); packed.objects.len()];
         for file in &packed.files {
@@ -270,7 +341,13 @@ mod tests {
             ("b", b"y"),
         ];
         packed
-            .add(content.into_iter(), Some(&tag), Layout::Partial, |_| ())
+            .add(
+                content.into_iter(),
+                Some(&tag),
+                Layout::Partial,
+                &Earlier::default(),
+                |_| (),
+            )
             .unwrap();
         assert_eq!(packed.objects.len(), 2);
     }
@@ -286,6 +363,7 @@ mod tests {
                 files.iter().map(|(path, content)| (&**path, &**content)),
                 None,
                 Layout::Whole,
+                &Earlier::default(),
                 |_| (),
             )
             .unwrap();

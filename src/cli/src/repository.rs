@@ -28,6 +28,7 @@ use webimport_core::sign::{Algorithm, SignError, Signing};
 use webimport_core::time::UnixTime;
 use webimport_core::workflow::{Absence, CachedMetadata, Refresh, RootTrust, Step};
 
+use crate::earlier::Earlier;
 use crate::keyring::{Keyring, Needed};
 use crate::keys::{self, KeyError, KeyFolder};
 use crate::memory::{self, Mark, Marks, Memory, MemoryError};
@@ -493,7 +494,7 @@ pub struct Publication {
     pub channel: Channel,
     /// The manifest's bytes.
     pub manifest: Vec<u8>,
-    /// The objects' bytes as stored, by digest.
+    /// The objects' bytes as stored, by digest. Those that the repository has may be left out.
     pub objects: BTreeMap<Sha256Digest, Vec<u8>>,
 }
 
@@ -584,12 +585,17 @@ impl Repository {
             Some(_) => Published::Nothing,
         };
 
-        let write_content = || {
-            for (sha256, bytes) in objects {
-                self.write_content(&object_path(*sha256), bytes, observer)?;
-            }
+        let write_content = || -> Result<(), RepositoryError> {
+            let objects = objects.iter();
+            let objects: Vec<(String, &[u8])> = objects
+                .map(|(sha256, bytes)| (object_path(*sha256), &**bytes))
+                .collect();
+            storage::write_missing_below(&self.root, &objects, observer)?;
             let manifest_path = format!("targets/{name}/{version}/{sha256}.release.json");
-            self.write_content(&manifest_path, manifest, observer)
+            let manifest = [(manifest_path, &**manifest)];
+            Ok(storage::write_missing_below(
+                &self.root, &manifest, observer,
+            )?)
         };
         if change == Published::Nothing {
             // Publishing again mends what was lost or damaged.
@@ -614,6 +620,28 @@ impl Repository {
         };
         self.commit_after(&state, update, keys, validity, observer, write_content)?;
         Ok(change)
+    }
+
+    /// The objects of the release of this name that the channel names, or else of one that another channel names, or
+    /// of any.
+    pub(crate) fn earlier(
+        &self,
+        keys: &Keyring,
+        name: &ReleaseName,
+        channel: &Channel,
+    ) -> Result<Earlier, RepositoryError> {
+        let targets = self.remembered(keys)?.targets;
+        let releases = targets.targets.iter().filter_map(|(path, file)| {
+            let (other, version) = parse_release_target(path)?;
+            (other == *name).then_some((version, file))
+        });
+        let nearest = releases.max_by_key(|(_, file)| {
+            let channels = file.channels();
+            (channels.contains(channel), !channels.is_empty())
+        });
+        Ok(nearest.map_or_else(Earlier::default, |(version, file)| {
+            Earlier::of(&self.root, name, &version, file)
+        }))
     }
 
     /// Takes the right to write, and what is there.
@@ -741,19 +769,6 @@ impl Repository {
             }
         }
         Ok(None)
-    }
-
-    /// Writes a content-addressed file unless it is there.
-    fn write_content(
-        &self,
-        path: &str,
-        bytes: &[u8],
-        observer: &dyn Observer,
-    ) -> Result<(), RepositoryError> {
-        if fs::read(self.root.join(path)).is_ok_and(|there| there == bytes) {
-            return Ok(());
-        }
-        Ok(storage::write_below(&self.root, path, bytes, observer)?)
     }
 
     fn damaged(&self, error: impl Into<CoreError>) -> RepositoryError {

@@ -2,15 +2,19 @@
 //!
 //! A file is written under a temporary name in its own folder, flushed to the disk and renamed, and then
 //! its folder is flushed, so that a crash leaves the old file or the new one. What order files are written
-//! in is the caller's business.
+//! in is the caller's business. Of many files whose order does not matter, each is flushed before it is renamed, and
+//! all folders at the end: a disk that is asked for many at once takes a small part of the time.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
 use webimport_core::error::Coded;
 
 use crate::observe::{Event, Observer, WriteStep};
+use crate::parallel;
 
 /// How temporary files start. No reader looks at such names, `serve` refuses them, and the next publisher
 /// removes what a killed one left.
@@ -18,6 +22,12 @@ pub(crate) const TEMPORARY_PREFIX: &str = ".webimport-tmp-";
 
 /// Beside `metadata/`; holds nothing, it is there to be locked.
 const LOCK_FILE: &str = ".webimport-lock";
+
+/// Files that have a temporary name at a time.
+const BATCH: usize = 4096;
+
+/// Threads that wait for the disk. File systems write what many wait for in one go; more than these gain nothing.
+const WAITING: usize = 16;
 
 /// A file or folder could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -111,22 +121,15 @@ pub(crate) fn write(
     bytes: &[u8],
     observer: &dyn Observer,
 ) -> Result<(), StorageError> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     make_folders(folder)?;
     observer.event(Event::Write {
         path,
         step: WriteStep::Start,
     });
-    let mut file = tempfile::Builder::new()
-        .prefix(TEMPORARY_PREFIX)
-        .permissions_if_unix()
-        .tempfile_in(folder)
-        .map_err(StorageError::io("write to", folder))?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
+    let file = temporary(path, bytes)?;
+    file.as_file()
+        .sync_all()
         .map_err(StorageError::io("write", path))?;
     observer.event(Event::Write {
         path,
@@ -151,14 +154,119 @@ pub(crate) fn write_below(
     observer: &dyn Observer,
 ) -> Result<(), StorageError> {
     let target = root.join(path);
-    let parents = target
-        .ancestors()
-        .skip(1)
-        .take_while(|folder| *folder != root);
-    for folder in parents {
+    for folder in folders_below(root, &target) {
         refuse_link(folder)?;
     }
     write(&target, bytes, observer)
+}
+
+/// As [`write_below`], of all `files` that are not there with the same bytes, in any order. When it returns, all are
+/// on the disk under their names, also those that were there: whoever wrote them may have been killed before they
+/// could tell.
+pub(crate) fn write_missing_below(
+    root: &Path,
+    files: &[(String, &[u8])],
+    observer: &dyn Observer,
+) -> Result<(), StorageError> {
+    let mut folders = BTreeSet::from([root.to_owned()]);
+    for batch in files.chunks(BATCH) {
+        let targets = batch.iter().map(|(path, bytes)| (root.join(path), *bytes));
+        let targets: Vec<(PathBuf, &[u8])> = targets.collect();
+        let missing = parallel::map(
+            parallel::cores(),
+            targets.iter(),
+            |(path, bytes)| Ok((!has_bytes(path, bytes)).then_some((&**path, *bytes))),
+            |_| (),
+        )?;
+        let missing: Vec<(&Path, &[u8])> = missing.into_iter().flatten().collect();
+        let parents: BTreeSet<&Path> = missing.iter().map(|(path, _)| folder_of(path)).collect();
+        for folder in parents {
+            for folder in folders_below(root, &folder.join("file")) {
+                refuse_link(folder)?;
+            }
+            fs::create_dir_all(folder).map_err(StorageError::io("make", folder))?;
+        }
+        write_batch(&missing, observer)?;
+        for (path, _) in &targets {
+            if !folders.contains(folder_of(path)) {
+                folders.extend(folders_below(root, path).map(Path::to_owned));
+            }
+        }
+    }
+    let sync = |folder: PathBuf| sync_folder(&folder);
+    parallel::map(WAITING, folders.into_iter(), sync, |()| ())?;
+    Ok(())
+}
+
+/// Gives files their names when all of them are on the disk. Their folders are there, and are not flushed.
+fn write_batch(files: &[(&Path, &[u8])], observer: &dyn Observer) -> Result<(), StorageError> {
+    let tell = |step| {
+        for (path, _) in files {
+            observer.event(Event::Write { path, step });
+        }
+    };
+    tell(WriteStep::Start);
+    // Closed, as a process may have few open.
+    let write = |(path, bytes): &(&Path, &[u8])| Ok(temporary(path, bytes)?.into_temp_path());
+    let written = parallel::map(parallel::cores(), files.iter(), write, |_| ())?;
+    let flush = |(file, (path, _)): (&tempfile::TempPath, &(&Path, &[u8]))| {
+        // Windows flushes only what can be written to.
+        File::options()
+            .write(true)
+            .open(file)
+            .and_then(|file| file.sync_all())
+            .map_err(StorageError::io("write", path))
+    };
+    parallel::map(WAITING, written.iter().zip(files), flush, |()| ())?;
+    tell(WriteStep::Temporary);
+    let rename = |(file, (path, _)): (tempfile::TempPath, &(&Path, &[u8]))| {
+        file.persist(path)
+            .map_err(|error| StorageError::io("write", path)(error.error))
+    };
+    parallel::map(
+        parallel::cores(),
+        written.into_iter().zip(files),
+        rename,
+        |()| (),
+    )?;
+    tell(WriteStep::Done);
+    Ok(())
+}
+
+/// Whether a file is there, with these bytes.
+fn has_bytes(path: &Path, bytes: &[u8]) -> bool {
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    let mut there = Vec::with_capacity(bytes.len() + 1);
+    let read = file.take(bytes.len() as u64 + 1).read_to_end(&mut there);
+    read.is_ok() && there == bytes
+}
+
+/// A file with these bytes under a temporary name beside `path`.
+fn temporary(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, StorageError> {
+    let folder = folder_of(path);
+    let mut file = tempfile::Builder::new()
+        .prefix(TEMPORARY_PREFIX)
+        .permissions_if_unix()
+        .tempfile_in(folder)
+        .map_err(StorageError::io("write to", folder))?;
+    file.write_all(bytes)
+        .map_err(StorageError::io("write", path))?;
+    Ok(file)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// The folders between `root` and the file `path` inside of it, the innermost first.
+fn folders_below<'a>(root: &Path, path: &'a Path) -> impl Iterator<Item = &'a Path> {
+    path.ancestors()
+        .skip(1)
+        .take_while(move |folder| *folder != root)
 }
 
 /// Fails if the path is a link. What does not exist is none.
@@ -176,10 +284,7 @@ fn refuse_link(path: &Path) -> Result<(), StorageError> {
 
 /// Writes a file in one step that its owner alone can read, into a folder that exists.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     // Temporary files are private.
     let mut file = tempfile::Builder::new()
         .prefix(TEMPORARY_PREFIX)
