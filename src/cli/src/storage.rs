@@ -154,7 +154,7 @@ pub(crate) fn write_below(
     observer: &dyn Observer,
 ) -> Result<(), StorageError> {
     let target = root.join(path);
-    for folder in folders_below(root, &target) {
+    for folder in folders_below(root, folder_of(&target)) {
         refuse_link(folder)?;
     }
     write(&target, bytes, observer)
@@ -181,15 +181,16 @@ pub(crate) fn write_missing_below(
         let missing: Vec<(&Path, &[u8])> = missing.into_iter().flatten().collect();
         let parents: BTreeSet<&Path> = missing.iter().map(|(path, _)| folder_of(path)).collect();
         for folder in parents {
-            for folder in folders_below(root, &folder.join("file")) {
+            for folder in folders_below(root, folder) {
                 refuse_link(folder)?;
             }
             fs::create_dir_all(folder).map_err(StorageError::io("make", folder))?;
         }
         write_batch(&missing, observer)?;
         for (path, _) in &targets {
-            if !folders.contains(folder_of(path)) {
-                folders.extend(folders_below(root, path).map(Path::to_owned));
+            let folder = folder_of(path);
+            if !folders.contains(folder) {
+                folders.extend(folders_below(root, folder).map(Path::to_owned));
             }
         }
     }
@@ -262,11 +263,9 @@ fn folder_of(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// The folders between `root` and the file `path` inside of it, the innermost first.
-fn folders_below<'a>(root: &Path, path: &'a Path) -> impl Iterator<Item = &'a Path> {
-    path.ancestors()
-        .skip(1)
-        .take_while(move |folder| *folder != root)
+/// A folder inside of `root` and those between the two.
+fn folders_below<'a>(root: &Path, folder: &'a Path) -> impl Iterator<Item = &'a Path> {
+    folder.ancestors().take_while(move |folder| *folder != root)
 }
 
 /// Fails if the path is a link. What does not exist is none.
@@ -380,6 +379,8 @@ impl PublicPermissions for tempfile::Builder<'_, '_> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
     use crate::observe::Silent;
 
@@ -391,6 +392,86 @@ mod tests {
         write(&path, b"new", &Silent).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    /// What is below the folder at each step.
+    struct Watch<'a> {
+        folder: &'a Path,
+        seen: RefCell<Vec<(WriteStep, usize, usize)>>,
+    }
+
+    impl Observer for Watch<'_> {
+        fn event(&self, event: Event<'_>) {
+            let Event::Write { step, .. } = event else {
+                return;
+            };
+            let mut counts = (0, 0);
+            for entry in fs::read_dir(self.folder).unwrap() {
+                let name = entry.unwrap().file_name();
+                if name.to_string_lossy().starts_with(TEMPORARY_PREFIX) {
+                    counts.0 += 1;
+                } else {
+                    counts.1 += 1;
+                }
+            }
+            self.seen.borrow_mut().push((step, counts.0, counts.1));
+        }
+    }
+
+    #[test]
+    fn of_many_files_none_has_its_name_before_all_are_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["many/a", "many/b", "many/c"].map(|path| (path.to_owned(), path.as_bytes()));
+        let watch = Watch {
+            folder: &folder.path().join("many"),
+            seen: RefCell::default(),
+        };
+        write_missing_below(folder.path(), &files, &watch).unwrap();
+        let expected = [
+            (WriteStep::Start, 0, 0),
+            (WriteStep::Temporary, 3, 0),
+            (WriteStep::Done, 0, 3),
+        ];
+        assert_eq!(
+            watch.seen.into_inner(),
+            expected.map(|counts| [counts; 3]).as_flattened()
+        );
+        for (path, bytes) in &files {
+            assert_eq!(fs::read(folder.path().join(path)).unwrap(), *bytes);
+        }
+    }
+
+    #[test]
+    fn of_many_files_those_that_are_whole_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["a", "b", "c", "d"].map(|name| (format!("many/{name}"), &b"whole"[..]));
+        fs::create_dir(folder.path().join("many")).unwrap();
+        for (name, bytes) in [("a", &b"whole"[..]), ("b", b"whol"), ("c", b"wholes")] {
+            fs::write(folder.path().join("many").join(name), bytes).unwrap();
+        }
+        let watch = Watch {
+            folder: &folder.path().join("many"),
+            seen: RefCell::default(),
+        };
+        write_missing_below(folder.path(), &files, &watch).unwrap();
+        assert_eq!(watch.seen.into_inner().len(), 3 * 3);
+        for (path, bytes) in &files {
+            assert_eq!(fs::read(folder.path().join(path)).unwrap(), *bytes);
+        }
+    }
+
+    #[test]
+    fn more_files_than_have_a_temporary_name_at_a_time_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let files: Vec<(String, &[u8])> = (0..=BATCH)
+            .map(|index| (format!("{}/{index}", index % 2), &b"x"[..]))
+            .collect();
+        write_missing_below(folder.path(), &files, &Silent).unwrap();
+        assert!(
+            files
+                .iter()
+                .all(|(path, _)| folder.path().join(path).is_file())
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
@@ -15,6 +15,8 @@ use webimport_core::error::{Coded, VerifyError};
 use webimport_core::path::PathSet;
 use zip::ZipArchive;
 use zip::result::ZipError;
+
+use crate::parallel;
 
 /// Bounds on one wheel. Sizes are bytes.
 #[derive(Debug, Clone)]
@@ -157,26 +159,10 @@ impl Coded for WheelError {
 /// # Errors
 /// Any [`WheelError`].
 pub fn read(path: &Path, limits: &WheelLimits) -> Result<Wheel, WheelError> {
-    let file = File::open(path).map_err(|source| WheelError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
-    let length = file
-        .metadata()
-        .map_err(|source| WheelError::Io {
-            path: path.to_owned(),
-            source,
-        })?
-        .len();
-    if length > limits.archive {
-        let reason = format!("expected at most {} bytes, got {length}", limits.archive);
-        return Err(WheelError::TooLarge {
-            path: path.to_owned(),
-            reason,
-        });
-    }
     let reader = Reader { path, limits };
-    let entries = reader.entries(BufReader::new(file))?;
+    let archive = reader.archive()?;
+    let entries = reader.entries(&archive)?;
+    drop(archive);
     reader.wheel(entries)
 }
 
@@ -204,23 +190,39 @@ impl Reader<'_> {
     }
 
     fn zip(&self, error: ZipError) -> WheelError {
-        match error {
+        self.malformed(match error {
             ZipError::Io(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
-                // Bad deflate data comes as an I/O error too, without a number of the operating system.
-                if source.raw_os_error().is_some() {
-                    return WheelError::Io {
-                        path: self.path.to_owned(),
-                        source,
-                    };
-                }
-                self.malformed(source.to_string())
+                source.to_string()
             }
-            other => self.malformed(other.to_string()),
-        }
+            other => other.to_string(),
+        })
     }
 
-    fn entries<R: Read + Seek>(&self, source: R) -> Result<Entries, WheelError> {
-        let mut archive = ZipArchive::new(source).map_err(|error| self.zip(error))?;
+    /// The archive's bytes, which several threads read.
+    fn archive(&self) -> Result<Vec<u8>, WheelError> {
+        let io = |source| WheelError::Io {
+            path: self.path.to_owned(),
+            source,
+        };
+        let limit = self.limits.archive;
+        let too_large =
+            |got: u64| self.too_large(format!("expected at most {limit} bytes, got {got}"));
+        let file = File::open(self.path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        if length > limit {
+            return Err(too_large(length));
+        }
+        let mut bytes = Vec::new();
+        file.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;
+        let got = bytes.len() as u64;
+        if got > limit {
+            return Err(too_large(got));
+        }
+        Ok(bytes)
+    }
+
+    fn entries(&self, archive: &[u8]) -> Result<Entries, WheelError> {
+        let mut archive = ZipArchive::new(Cursor::new(archive)).map_err(|error| self.zip(error))?;
         if archive.len() > self.limits.entries {
             return Err(self.too_large(format!(
                 "expected at most {} entries, got {}",
@@ -234,11 +236,13 @@ impl Reader<'_> {
             .validate_header_consistency()
             .map_err(|error| self.zip(error))?;
 
-        let mut entries = Entries::new();
+        let mut files = Vec::new();
         let mut paths = PathSet::default();
-        let mut total = 0;
+        let mut total: u64 = 0;
         for index in 0..archive.len() {
-            let mut entry = archive.by_index(index).map_err(|error| self.zip(error))?;
+            let entry = archive
+                .by_index_raw(index)
+                .map_err(|error| self.zip(error))?;
             let name = entry.name().map_err(|error| self.zip(error))?.into_owned();
             // `is_dir` would take a backslash at the end for a folder's, too, which Python does not.
             if name.ends_with('/') {
@@ -256,17 +260,29 @@ impl Reader<'_> {
                     path: self.path.to_owned(),
                     source: Box::new(source),
                 })?;
-            let content = self.content(&name, entry.size(), entry.compressed_size(), &mut entry)?;
-            total += content.len() as u64;
+            // As the archive claims, which is compared when the content is there.
+            total = total.saturating_add(entry.size());
             if total > self.limits.total {
                 return Err(self.too_large(format!(
                     "its files have more than {} bytes",
                     self.limits.total
                 )));
             }
-            entries.insert(name, content);
+            files.push((index, name));
         }
-        Ok(entries)
+        let entries = parallel::map(
+            parallel::cores(),
+            files.into_iter(),
+            |(index, name)| {
+                let mut archive = archive.clone();
+                let mut entry = archive.by_index(index).map_err(|error| self.zip(error))?;
+                let (size, compressed) = (entry.size(), entry.compressed_size());
+                let content = self.content(&name, size, compressed, &mut entry)?;
+                Ok((name, content))
+            },
+            |_| (),
+        )?;
+        Ok(entries.into_iter().collect())
     }
 
     /// Reads one entry, bounded by what the limits allow and never by what the archive claims.
@@ -438,12 +454,11 @@ impl Reader<'_> {
                 )));
             }
         }
-        for (path, content) in entries {
-            if ["RECORD", "RECORD.jws", "RECORD.p7s"]
-                .iter()
-                .any(|name| *path == format!("{dist_info}/{name}"))
-            {
-                continue;
+        let unlisted = ["RECORD", "RECORD.jws", "RECORD.p7s"];
+        let unlisted = unlisted.map(|name| format!("{dist_info}/{name}"));
+        let check = |(path, content): (&String, &Vec<u8>)| {
+            if unlisted.contains(path) {
+                return Ok(());
             }
             let digest = listed
                 .get(path)
@@ -469,7 +484,9 @@ impl Reader<'_> {
                     &format!("expected {algorithm} {expected}, got {got}"),
                 ));
             }
-        }
+            Ok(())
+        };
+        parallel::map(parallel::cores(), entries.iter(), check, |()| ())?;
         Ok(())
     }
 
