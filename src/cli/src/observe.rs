@@ -37,7 +37,8 @@ pub enum Unit {
     Bytes,
 }
 
-/// The steps of writing one file. A process that is killed at any of them leaves the old state or the new.
+/// The steps of writing one file. A process that is killed at any of them leaves the old state or the new. Of objects,
+/// which are written together, each step is told of all before the next one is of any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteStep {
     /// Nothing is there yet.

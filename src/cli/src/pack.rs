@@ -3,7 +3,8 @@
 //! Small files travel together: in path order, so that the files of one package are neighbours and compress
 //! well, in packs of bounded size, so that a change of one file costs its readers one pack. In a partial release
 //! each module is an object of its own, so that readers fetch what they import; the files beside the modules
-//! travel by folder. The bytes depend on the files alone.
+//! travel by folder. The bytes depend on the files alone, however many threads make them; those that an earlier release
+//! has are taken from there.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
