@@ -109,12 +109,11 @@ fn groups<'a>(
         let is_module = layout == Layout::Partial && (tag.is_some() || module_name(path).is_some());
         if is_module && content.is_empty() {
             // One object is enough for nothing.
-            match empty.and_then(|index| groups.get_mut(index)) {
-                Some(group) => group.push((path, content)),
-                None => {
-                    empty = Some(groups.len());
-                    groups.push(vec![(path, content)]);
-                }
+            if let Some(group) = empty.and_then(|index| groups.get_mut(index)) {
+                group.push((path, content));
+            } else {
+                empty = Some(groups.len());
+                groups.push(vec![(path, content)]);
             }
         } else if is_module || content.len() > ALONE {
             groups.push(vec![(path, content)]);
@@ -175,27 +174,26 @@ impl Object {
             _ => Sha256Digest::of(&decoded),
         };
         let is_marked = has_mark(&decoded);
-        let (sha256, size, encoding, content) =
-            match earlier.find(&decoded, decoded_sha256, is_marked) {
-                Some(object) => (object.sha256, object.size, object.encoding, None),
-                None => {
-                    let compressed = gzip(&decoded)?;
-                    let is_shorter = compressed.len() < decoded.len();
-                    let (encoding, bytes) = if is_shorter || is_marked {
-                        (Encoding::Gzip, compressed)
-                    } else {
-                        (Encoding::Identity, decoded.to_vec())
-                    };
-                    let sha256 = Sha256Digest::of(&bytes);
-                    (sha256, bytes.len() as u64, encoding, Some(bytes))
-                }
+        let decoded_size = decoded.len() as u64;
+        let taken = earlier.find(&decoded, decoded_sha256, is_marked);
+        let (sha256, size, encoding, content) = if let Some(object) = taken {
+            (object.sha256, object.size, object.encoding, None)
+        } else {
+            let compressed = gzip(&decoded)?;
+            let (encoding, bytes) = if compressed.len() < decoded.len() || is_marked {
+                (Encoding::Gzip, compressed)
+            } else {
+                (Encoding::Identity, decoded.into_owned())
             };
+            let sha256 = Sha256Digest::of(&bytes);
+            (sha256, bytes.len() as u64, encoding, Some(bytes))
+        };
         Ok(Self {
             entry: ObjectEntry {
                 sha256,
                 size,
                 encoding,
-                decoded_size: decoded.len() as u64,
+                decoded_size,
                 decoded_sha256,
                 tag: tag.cloned(),
             },
