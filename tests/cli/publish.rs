@@ -7,11 +7,8 @@ mod support;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use flate2::read::GzDecoder;
-use flate2::{Compression, GzBuilder};
 use support::{NOW, TestRepository, WheelBuilder, files, skipped};
 use webimport_cli::bytecode::{BytecodeChoice, SourceChoice};
 use webimport_cli::keys::KeyFolder;
@@ -566,88 +563,6 @@ fn of_many_objects_an_interrupted_publish_leaves_whole_ones() {
         assert_eq!(objects.len(), contents.len(), "step {step}: {objects:?}");
     }
     assert_eq!(left, [[0; 6].as_slice(), &[3; 15]].concat());
-}
-
-/// Compressed in another way than a release does it.
-fn other_gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzBuilder::new()
-        .comment("by hand")
-        .write(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-#[test]
-fn what_did_not_change_is_taken_from_the_release_before() {
-    let repository = TestRepository::new();
-    let folder = tempfile::tempdir().unwrap();
-    let source = greet("1.0").write(folder.path());
-    let released = |version: &str| {
-        let options = ReleaseOptions {
-            version: Some(version.parse().unwrap()),
-            ..repository.options(std::slice::from_ref(&source))
-        };
-        let sha256 = release(&options, &Silent).unwrap().sha256;
-        repository.verify(&format!("greet@{version}")).unwrap();
-        let path = format!("targets/greet/{version}/{sha256}.release.json");
-        let bytes = fs::read(repository.root().join(path)).unwrap();
-        serde_json::from_slice::<serde_json::Value>(&bytes).unwrap()
-    };
-    let object = |manifest: &serde_json::Value| {
-        assert_eq!(manifest["objects"].as_array().unwrap().len(), 1);
-        manifest["objects"][0]["sha256"]
-            .as_str()
-            .unwrap()
-            .to_owned()
-    };
-    let path = |sha256: &str| {
-        repository
-            .root()
-            .join(format!("objects/{}/{sha256}", &sha256[..2]))
-    };
-    let first = released("1.0");
-    let own = object(&first);
-    let mut decoded = Vec::new();
-    GzDecoder::new(&*fs::read(path(&own)).unwrap())
-        .read_to_end(&mut decoded)
-        .unwrap();
-    let by_hand = |version: &str, bytes: Vec<u8>| {
-        let sha256 = Sha256Digest::of(&bytes);
-        let mut manifest = first.clone();
-        manifest["version"] = version.into();
-        manifest["objects"][0]["sha256"] = sha256.to_string().into();
-        manifest["objects"][0]["size"] = bytes.len().into();
-        let publication = Publication {
-            name: "greet".parse().unwrap(),
-            version: version.parse().unwrap(),
-            channel: "stable".parse().unwrap(),
-            manifest: serde_json::to_vec(&manifest).unwrap(),
-            objects: BTreeMap::from([(sha256, bytes)]),
-        };
-        let validity = Validity::from(NOW);
-        let opened = repository.open();
-        opened
-            .publish(&publication, &repository.ring(), &validity, &Silent)
-            .unwrap();
-        sha256.to_string()
-    };
-
-    let other = by_hand("2.0", other_gzip(&decoded));
-    assert_ne!(other, own);
-    assert_eq!(object(&released("2.1")), other);
-    // Not when it is damaged or lost.
-    fs::write(path(&other), "changed").unwrap();
-    assert_eq!(object(&released("2.2")), own);
-    by_hand("2.3", other_gzip(&decoded));
-    fs::remove_file(path(&other)).unwrap();
-    assert_eq!(object(&released("2.4")), own);
-    // Nor when it is not what its manifest says.
-    let mut wrong = decoded.clone();
-    wrong[0] ^= 1;
-    by_hand("2.5", other_gzip(&wrong));
-    assert_eq!(object(&released("2.6")), own);
-    by_hand("2.7", [other_gzip(&decoded), other_gzip(b"")].concat());
-    assert_eq!(object(&released("2.8")), own);
 }
 
 /// Makes a repository in `repository` with keys in `keys`, both below `folder`, and returns what was refused.

@@ -20,7 +20,6 @@ pub mod cli;
 pub mod clock;
 pub mod doctor;
 pub mod drafts;
-mod earlier;
 mod imports;
 pub mod keyring;
 pub mod keys;

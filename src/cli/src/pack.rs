@@ -3,8 +3,7 @@
 //! Small files travel together: in path order, so that the files of one package are neighbours and compress
 //! well, in packs of bounded size, so that a change of one file costs its readers one pack. In a partial release
 //! each module is an object of its own, so that readers fetch what they import; the files beside the modules
-//! travel by folder. The bytes depend on the files alone, however many threads make them; those that an earlier release
-//! has are taken from there.
+//! travel by folder. The bytes depend on the files alone, however many threads make them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,7 +15,6 @@ use webimport_core::digest::Sha256Digest;
 use webimport_core::manifest::{Encoding, FileEntry, ObjectEntry};
 use webimport_core::names::CacheTag;
 
-use crate::earlier::Earlier;
 use crate::parallel;
 
 /// Bytes that the files of one pack have at most.
@@ -42,7 +40,7 @@ pub(crate) struct Packed {
     pub(crate) objects: Vec<ObjectEntry>,
     /// In the order in which the files were packed.
     pub(crate) files: Vec<FileEntry>,
-    /// The bytes as stored of those objects that the repository does not have.
+    /// The objects' bytes as stored.
     pub(crate) content: BTreeMap<Sha256Digest, Vec<u8>>,
 }
 
@@ -54,19 +52,18 @@ struct Object {
     entry: ObjectEntry,
     /// Paths, sizes and digests of its files.
     files: Vec<FileEntry>,
-    /// As stored; `None` if the repository has it.
-    content: Option<Vec<u8>>,
+    /// As stored.
+    content: Vec<u8>,
 }
 
 impl Packed {
-    /// Packs files of one kind: sources behind bytecode, the bytecode of one tag, or all else. What is `earlier` is
-    /// taken from there. `advance` is told the decoded bytes that were packed so far in this call.
+    /// Packs files of one kind: sources behind bytecode, the bytecode of one tag, or all else. `advance` is told
+    /// the decoded bytes that were packed so far in this call.
     pub(crate) fn add<'a>(
         &mut self,
         files: impl Iterator<Item = (&'a str, &'a [u8])>,
         tag: Option<&CacheTag>,
         layout: Layout,
-        earlier: &Earlier,
         mut advance: impl FnMut(u64),
     ) -> io::Result<()> {
         let groups = groups(files, tag, layout);
@@ -74,7 +71,7 @@ impl Packed {
         let made = parallel::map(
             parallel::cores(),
             groups.iter(),
-            |group| Object::of(group, tag, earlier),
+            |group| Object::of(group, tag),
             |object| {
                 done += object.entry.decoded_size;
                 advance(done);
@@ -87,9 +84,7 @@ impl Packed {
                 object: index,
                 ..file
             }));
-            if let Some(content) = object.content {
-                self.content.insert(object.entry.sha256, content);
-            }
+            self.content.insert(object.entry.sha256, object.content);
             self.objects.push(object.entry);
         }
         Ok(())
@@ -142,7 +137,7 @@ fn groups<'a>(
 }
 
 impl Object {
-    fn of(files: &Group<'_>, tag: Option<&CacheTag>, earlier: &Earlier) -> io::Result<Self> {
+    fn of(files: &Group<'_>, tag: Option<&CacheTag>) -> io::Result<Self> {
         let mut offset = 0;
         let entries: Vec<FileEntry> = files
             .iter()
@@ -173,25 +168,17 @@ impl Object {
             [file] => file.sha256,
             _ => Sha256Digest::of(&decoded),
         };
-        let is_marked = has_mark(&decoded);
         let decoded_size = decoded.len() as u64;
-        let taken = earlier.find(&decoded, decoded_sha256, is_marked);
-        let (sha256, size, encoding, content) = if let Some(object) = taken {
-            (object.sha256, object.size, object.encoding, None)
+        let compressed = gzip(&decoded)?;
+        let (encoding, content) = if compressed.len() < decoded.len() || has_mark(&decoded) {
+            (Encoding::Gzip, compressed)
         } else {
-            let compressed = gzip(&decoded)?;
-            let (encoding, bytes) = if compressed.len() < decoded.len() || is_marked {
-                (Encoding::Gzip, compressed)
-            } else {
-                (Encoding::Identity, decoded.into_owned())
-            };
-            let sha256 = Sha256Digest::of(&bytes);
-            (sha256, bytes.len() as u64, encoding, Some(bytes))
+            (Encoding::Identity, decoded.into_owned())
         };
         Ok(Self {
             entry: ObjectEntry {
-                sha256,
-                size,
+                sha256: Sha256Digest::of(&content),
+                size: content.len() as u64,
                 encoding,
                 decoded_size,
                 decoded_sha256,
@@ -246,7 +233,6 @@ mod tests {
                 files.iter().map(|(path, content)| (*path, &**content)),
                 None,
                 Layout::Whole,
-                &Earlier::default(),
                 |_| (),
             )
             .unwrap();
@@ -306,13 +292,7 @@ mod tests {
         let mut packed = Packed::default();
         let content = files.map(|(path, text)| (path, text.as_bytes()));
         packed
-            .add(
-                content.into_iter(),
-                None,
-                Layout::Partial,
-                &Earlier::default(),
-                |_| (),
-            )
+            .add(content.into_iter(), None, Layout::Partial, |_| ())
             .unwrap();
         let mut objects = vec![Vec::new(); packed.objects.len()];
         for file in &packed.files {
@@ -340,13 +320,7 @@ mod tests {
             ("b", b"y"),
         ];
         packed
-            .add(
-                content.into_iter(),
-                Some(&tag),
-                Layout::Partial,
-                &Earlier::default(),
-                |_| (),
-            )
+            .add(content.into_iter(), Some(&tag), Layout::Partial, |_| ())
             .unwrap();
         assert_eq!(packed.objects.len(), 2);
     }
@@ -362,7 +336,6 @@ mod tests {
                 files.iter().map(|(path, content)| (&**path, &**content)),
                 None,
                 Layout::Whole,
-                &Earlier::default(),
                 |_| (),
             )
             .unwrap();

@@ -21,7 +21,6 @@ use webimport_core::names::{CacheTag, Channel, NameSyntax, ReleaseName, Version}
 use crate::bytecode::{
     self, Bytecode, BytecodeChoice, BytecodeError, MAIN_TAG, SourceChoice, cache_path,
 };
-use crate::earlier::Earlier;
 use crate::imports::{self, Graph, Imports, is_source};
 use crate::keyring::Keyring;
 use crate::observe::{Event, Observer, Unit};
@@ -325,13 +324,11 @@ pub fn release(
         objects: Vec::new(),
         files: Vec::new(),
     };
-    let earlier = repository.earlier(&options.keys, &manifest.name, &channel)?;
     let packed = if manifest.partial {
-        kinds.pack(Layout::Partial, &|_| true, &earlier, observer)?
+        kinds.pack(Layout::Partial, &|_| true, observer)?
     } else {
         let first = kinds.first(&manifest, &imports);
-        let is_first = |path: &str| first.contains(path);
-        kinds.pack(Layout::Whole, &is_first, &earlier, observer)?
+        kinds.pack(Layout::Whole, &|path| first.contains(path), observer)?
     };
     (manifest.objects, manifest.files) = (packed.objects, packed.files);
     let manifest = finish(manifest, &imports.executed)?;
@@ -651,7 +648,6 @@ impl<'a> Kinds<'a> {
         &self,
         layout: Layout,
         is_first: &dyn Fn(&str) -> bool,
-        earlier: &Earlier,
         observer: &dyn Observer,
     ) -> Result<Packed, ReleaseError> {
         let bytecode = self.bytecode.iter().map(|it| {
@@ -680,7 +676,7 @@ impl<'a> Kinds<'a> {
         let mut before = 0;
         for (files, tag) in kinds {
             let total = of(&files);
-            packed.add(files.into_iter(), tag, layout, earlier, |done| {
+            packed.add(files.into_iter(), tag, layout, |done| {
                 observer.event(Event::Progress(before + done));
             })?;
             before += total;

@@ -28,7 +28,6 @@ use webimport_core::sign::{Algorithm, SignError, Signing};
 use webimport_core::time::UnixTime;
 use webimport_core::workflow::{Absence, CachedMetadata, Refresh, RootTrust, Step};
 
-use crate::earlier::Earlier;
 use crate::keyring::{Keyring, Needed};
 use crate::keys::{self, KeyError, KeyFolder};
 use crate::memory::{self, Mark, Marks, Memory, MemoryError};
@@ -494,7 +493,7 @@ pub struct Publication {
     pub channel: Channel,
     /// The manifest's bytes.
     pub manifest: Vec<u8>,
-    /// The objects' bytes as stored, by digest. Those that the repository has may be left out.
+    /// The objects' bytes as stored, by digest.
     pub objects: BTreeMap<Sha256Digest, Vec<u8>>,
 }
 
@@ -620,28 +619,6 @@ impl Repository {
         };
         self.commit_after(&state, update, keys, validity, observer, write_content)?;
         Ok(change)
-    }
-
-    /// The objects of the release of this name that the channel names, or else of one that another channel names, or
-    /// of any.
-    pub(crate) fn earlier(
-        &self,
-        keys: &Keyring,
-        name: &ReleaseName,
-        channel: &Channel,
-    ) -> Result<Earlier, RepositoryError> {
-        let targets = self.remembered(keys)?.targets;
-        let releases = targets.targets.iter().filter_map(|(path, file)| {
-            let (other, version) = parse_release_target(path)?;
-            (other == *name).then_some((version, file))
-        });
-        let nearest = releases.max_by_key(|(_, file)| {
-            let channels = file.channels();
-            (channels.contains(channel), !channels.is_empty())
-        });
-        Ok(nearest.map_or_else(Earlier::default, |(version, file)| {
-            Earlier::of(&self.root, name, &version, file)
-        }))
     }
 
     /// Takes the right to write, and what is there.

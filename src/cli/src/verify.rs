@@ -239,7 +239,7 @@ pub fn verify(
 }
 
 /// Undoes the encoding of an object whose bytes were checked. Bounded by the size in the manifest.
-pub(crate) fn decode(object: &ObjectEntry, bytes: Vec<u8>) -> Result<Vec<u8>, VerifyError> {
+fn decode(object: &ObjectEntry, bytes: Vec<u8>) -> Result<Vec<u8>, VerifyError> {
     match object.encoding {
         Encoding::Identity => Ok(bytes),
         Encoding::Gzip => {
