@@ -56,11 +56,12 @@ impl Shop {
         Setup::trusting(&self.server.url(), self.repository.pin())
     }
 
-    /// A cell that loads the release and imports all of it.
+    /// A cell that loads the release, all of it at once, and imports that.
     fn use_all(&self, options: &str) -> String {
         format!(
-            "import importlib\nrelease = await loadRelease('{}/parts'{options})\n\
-             sum(importlib.import_module(f'parts.part{{part}}').NUMBER for part in range(1, {PARTS}))",
+            "import importlib\nnames = [f'parts.part{{part}}' for part in range(1, {PARTS})]\n\
+             release = await loadRelease('{}/parts', modules=names{options})\n\
+             sum(importlib.import_module(name).NUMBER for name in names)",
             self.server.url()
         )
     }
