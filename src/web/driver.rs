@@ -290,6 +290,7 @@ impl Driver {
                 store: Rc::clone(&self.store),
                 bases: resolution.bases.clone(),
                 offline: request.options.offline.is_some(),
+                updating: Rc::default(),
             },
             resolution,
             traffic: Traffic::default(),
@@ -350,9 +351,7 @@ impl Load<'_> {
         }
         network.bytes = self.traffic.bytes.get();
         network.requests = self.traffic.requests.get();
-        if let Some(trouble) = self.driver.store.trouble() {
-            self.warn(&trouble);
-        }
+        self.warn_of_trouble();
 
         let Found {
             target,
@@ -424,6 +423,18 @@ impl Load<'_> {
             wanted.extend(visited.map(Wanted::welcome));
         }
         wanted
+    }
+
+    /// What went wrong and did not keep the release from loading.
+    fn warn_of_trouble(&self) {
+        if let Some(trouble) = self.driver.store.trouble() {
+            self.warn(&trouble);
+        }
+        match self.objects.updating.trouble() {
+            // An update saves bytes. Without one there is nothing wrong.
+            None | Some(Error::Fetch(FetchError::NotFound { .. })) => {}
+            Some(trouble) => self.warn(&trouble),
+        }
     }
 
     fn warn_of_foreign_bytecode(&self, manifest: &Manifest, tag: &CacheTag) {
@@ -527,6 +538,7 @@ impl Load<'_> {
             path: subject,
             length: bytes.len() as u64,
             sha256,
+            updates: Vec::new(),
         };
         let trust = TrustDescription {
             how: "pin",
@@ -853,6 +865,9 @@ impl Load<'_> {
             let subject = format!("{} {}", target.name, target.version);
             return Err(ResolveError::Offline { subject }.into());
         }
+        if let Some(manifest) = self.updated_manifest(target).await {
+            return Ok(manifest);
+        }
         let size = if target.length > limits.manifest {
             Size::AtMost(limits.manifest)
         } else {
@@ -874,6 +889,54 @@ impl Load<'_> {
             }
             .into()
         })
+    }
+
+    /// The manifest, if an update makes it out of one that the cache has.
+    async fn updated_manifest(&self, target: &ReleaseTarget) -> Option<Verified<Manifest>> {
+        let Driver { store, limits, .. } = self.driver;
+        let on_damage = |error| self.warn(&error);
+        let watch = self.watch(&|_| {}, &on_damage);
+        for entry in &target.updates {
+            if store.object(entry.from).await.is_none() {
+                continue;
+            }
+            self.objects.update(entry, limits, &watch).await;
+            let bytes = self.objects.make(&target.expected(), &watch).await?;
+            let manifest = self.parse(target, &bytes.to_vec()).ok()?;
+            store.put_object(target.sha256, &bytes).await;
+            self.carry_visits(entry.from, target, &manifest).await;
+            return Some(manifest);
+        }
+        None
+    }
+
+    /// What visits of the earlier release came to use, those of the later one are likely to use, too.
+    async fn carry_visits(&self, from: Sha256Digest, target: &ReleaseTarget, new: &Manifest) {
+        let Driver { store, limits, .. } = self.driver;
+        let visits = sorted(store.visits(from).await);
+        let cached = store.object(from).await.filter(|_| !visits.is_empty());
+        let Some(cached) = cached else { return };
+        let expected = Expected {
+            subject: format!("the manifest of {}", target.name),
+            length: None,
+            sha256: from,
+        };
+        let Some(bytes) = self.intact(&cached, &expected).await else {
+            return;
+        };
+        let old = Manifest::parse_with(&bytes, &expected, &target.name, None, limits, platform);
+        let Ok(old) = old else { return };
+        let files = old.files.iter();
+        let is_used =
+            |object| u32::try_from(object).is_ok_and(|index| visits.binary_search(&index).is_ok());
+        let used = files.filter(|file| is_used(file.object));
+        let used = sorted(used.map(|file| file.path.as_str()).collect());
+        let files = new.files.iter();
+        let used = files.filter(|file| used.binary_search(&file.path.as_str()).is_ok());
+        let objects: Vec<u32> = used
+            .filter_map(|file| u32::try_from(file.object).ok())
+            .collect();
+        store.add_visits(target.sha256, &objects).await;
     }
 
     /// The manifest, if the cache has it.

@@ -31,6 +31,7 @@ mod request;
 mod store;
 mod timer;
 mod unicode;
+mod update;
 
 pub use exports::{Client, Files};
 

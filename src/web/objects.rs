@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use js_sys::{Date, Uint8Array};
+use webimport_core::digest::Expected;
 use webimport_core::error::{Error, FetchError, ResolveError, StoreError};
 use webimport_core::manifest::ObjectEntry;
 use webimport_core::url::RepositoryUrl;
@@ -14,6 +15,7 @@ use webimport_core::url::RepositoryUrl;
 use crate::bytes;
 use crate::fetch::{Patience, Size, Traffic, fetch, fetch_now};
 use crate::store::Store;
+use crate::update::Updating;
 
 /// Objects that are fetched at once. Browsers open six connections to a host over HTTP/1.1.
 pub(crate) const PARALLEL: usize = 6;
@@ -26,6 +28,7 @@ pub(crate) struct Objects {
     pub(crate) bases: Vec<RepositoryUrl>,
     /// Whether the cache alone may answer.
     pub(crate) offline: bool,
+    pub(crate) updating: Rc<Updating>,
 }
 
 /// A verified object, decoded.
@@ -58,18 +61,43 @@ impl Objects {
         }
     }
 
-    /// One object, decoded. What came over the network is in the cache when this returns.
+    /// One object, decoded. What came over the network, or was made by an update, is in the cache when this returns.
     pub(crate) async fn get(
         &self,
         entry: &ObjectEntry,
         watch: &Watch<'_>,
     ) -> Result<Object, Error> {
-        if let Some(bytes) = self.look(entry, watch).await? {
-            return Ok(Object {
+        let expected = entry.expected_decoded();
+        let cached = self.look(&expected, watch).await?;
+        let is_kept = cached.is_some();
+        let made = match cached {
+            Some(bytes) => Some(bytes),
+            None => self.make(&expected, watch).await,
+        };
+        let object = match made {
+            Some(bytes) => Object {
                 bytes,
                 origin: Origin::Cache,
-            });
+            },
+            None => Object {
+                bytes: self.download(entry, watch).await?,
+                origin: Origin::Network,
+            },
+        };
+        if !is_kept {
+            self.store
+                .put_object(entry.decoded_sha256, &object.bytes)
+                .await;
         }
+        Ok(object)
+    }
+
+    /// One object over the network, decoded.
+    pub(crate) async fn download(
+        &self,
+        entry: &ObjectEntry,
+        watch: &Watch<'_>,
+    ) -> Result<Uint8Array, Error> {
         self.online(&entry.path())?;
         let size = Size::Exactly(entry.size);
         let check = async |bytes: &Uint8Array| bytes::check(&entry.expected(), bytes).await;
@@ -77,31 +105,27 @@ impl Objects {
         let bytes = bytes::decode(entry, stored).await?;
         // Or the cache would give it up each time.
         bytes::check(&entry.expected_decoded(), &bytes).await?;
-        self.store.put_object(entry.decoded_sha256, &bytes).await;
-        Ok(Object {
-            bytes,
-            origin: Origin::Network,
-        })
+        Ok(bytes)
     }
 
-    /// What the cache has of an object, decoded and verified.
-    async fn look(
+    /// What the cache has of these bytes, verified.
+    pub(crate) async fn look(
         &self,
-        entry: &ObjectEntry,
+        expected: &Expected,
         watch: &Watch<'_>,
     ) -> Result<Option<Uint8Array>, Error> {
-        let Some(bytes) = self.store.object(entry.decoded_sha256).await else {
+        let Some(bytes) = self.store.object(expected.sha256).await else {
             return Ok(None);
         };
-        match bytes::check(&entry.expected_decoded(), &bytes).await {
+        match bytes::check(expected, &bytes).await {
             Ok(()) => return Ok(Some(bytes)),
             // The record may well be sound; fetching it once more would not help.
             Err(Error::Store(error @ StoreError::Memory { .. })) => return Err(error.into()),
             Err(_) => {}
         }
-        self.store.drop_object(entry.decoded_sha256).await;
+        self.store.drop_object(expected.sha256).await;
         (watch.on_damage)(StoreError::Damaged {
-            subject: entry.path(),
+            subject: expected.subject.clone(),
         });
         Ok(None)
     }

@@ -64,6 +64,7 @@ async fn files(contents: &[String], lost: &[usize], later: &[usize]) -> (Rc<File
         store: Rc::clone(&store),
         bases: Vec::new(),
         offline: false,
+        updating: Rc::default(),
     };
     let sha256 = Sha256Digest::of(contents.concat().as_bytes());
     let tag = "cpython-314".parse().unwrap();

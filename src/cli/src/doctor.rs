@@ -384,7 +384,7 @@ impl Doctor<'_> {
         }
     }
 
-    /// Every manifest; the objects that they name. `delegated` are the releases that delegated roles name.
+    /// Every manifest; the objects that they name, and updates. `delegated` are the releases that delegated roles name.
     fn releases(
         &mut self,
         repository: &mut Repository,
@@ -407,8 +407,8 @@ impl Doctor<'_> {
             match self.release(repository, name, version) {
                 // No role that may name it does.
                 Err(Error::Resolve(_)) if index >= top => strays.push(format!("{name} {version}")),
-                Ok(manifest) => {
-                    for object in manifest.objects {
+                Ok(named) => {
+                    for object in named {
                         if seen.insert(object.sha256) {
                             objects.push(object);
                         }
@@ -437,7 +437,7 @@ impl Doctor<'_> {
         repository: &mut Repository,
         name: &ReleaseName,
         version: &Version,
-    ) -> Result<Manifest, Error> {
+    ) -> Result<Vec<ObjectEntry>, Error> {
         let selector = Selector::Version(version.clone());
         let target = loop {
             match repository.release(name, &selector)? {
@@ -448,7 +448,11 @@ impl Doctor<'_> {
         let bytes = self.fetch(&target.path, target.length.min(self.limits.manifest))?;
         let expected = target.expected();
         let manifest = Manifest::parse(&bytes, &expected, name, Some(version), &self.limits)?;
-        Ok(manifest.into_inner())
+        let mut objects = manifest.into_inner().objects;
+        for update in &target.updates {
+            objects.push(update.object(&self.limits)?.clone());
+        }
+        Ok(objects)
     }
 
     fn objects(&mut self, objects: &[ObjectEntry], observer: &dyn Observer) {

@@ -39,5 +39,6 @@ pub mod signer_command;
 mod source;
 pub mod storage;
 pub mod template;
+pub mod update;
 pub mod verify;
 pub mod wheel;

@@ -211,7 +211,7 @@ fn has_mark(bytes: &[u8]) -> bool {
         .any(|mark| bytes.starts_with(mark))
 }
 
-fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzBuilder::new()
         .mtime(0)
         .operating_system(UNKNOWN_SYSTEM)

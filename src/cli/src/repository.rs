@@ -6,6 +6,8 @@
 //! name is never given other bytes, also where nothing names it. What is on disk is verified before
 //! it is built on, and what is to be written is verified before the first byte goes out.
 
+mod updates;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -584,12 +586,14 @@ impl Repository {
             Some(_) => Published::Nothing,
         };
 
+        let updates = self.updates(publication, &state.targets);
         let write_content = || -> Result<(), RepositoryError> {
             let objects = objects.iter();
-            let objects: Vec<(String, &[u8])> = objects
-                .map(|(sha256, bytes)| (object_path(*sha256), &**bytes))
-                .collect();
-            storage::write_missing_below(&self.root, &objects, observer)?;
+            let objects = objects.map(|(sha256, bytes)| (object_path(*sha256), &**bytes));
+            let updates = updates.files.iter();
+            let updates = updates.map(|(path, bytes)| (path.clone(), &**bytes));
+            let content: Vec<(String, &[u8])> = objects.chain(updates).collect();
+            storage::write_missing_below(&self.root, &content, observer)?;
             let manifest_path = format!("targets/{name}/{version}/{sha256}.release.json");
             let manifest = [(manifest_path, &**manifest)];
             Ok(storage::write_missing_below(
@@ -612,6 +616,13 @@ impl Repository {
                 other: Other::new(),
             });
         move_channel(&mut targets, name, &path, channel);
+        let custom = targets
+            .targets
+            .get_mut(&path)
+            .and_then(|file| file.custom.as_mut());
+        if let Some(release) = custom.and_then(|custom| custom.webimport.as_mut()) {
+            release.updates.clone_from(&updates.entries);
+        }
         let update = Update {
             root: None,
             lowest: Some(RoleKind::Targets),
@@ -921,7 +932,8 @@ fn role<T: Role>(bytes: &[u8]) -> Result<T, VerifyError> {
     Envelope::parse(bytes, T::KIND.as_str()).map(|envelope| envelope.signed)
 }
 
-/// The channel names this release and no other one of its name.
+/// The channel names this release and no other one of its name. Of a release that no channel names any more the updates
+/// are forgotten: who asks for one of many old versions has seldom the one before it.
 fn move_channel(targets: &mut Targets, name: &ReleaseName, path: &str, channel: &Channel) {
     for (other_path, file) in targets.targets.iter_mut() {
         if parse_release_target(other_path).is_none_or(|(other, _)| other != *name) {
@@ -933,6 +945,9 @@ fn move_channel(targets: &mut Targets, name: &ReleaseName, path: &str, channel: 
         if other_path == path {
             release.channels.push(channel.clone());
             release.channels.sort();
+        }
+        if release.channels.is_empty() {
+            release.updates.clear();
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Drives the same steps of `webimport-core` as the browser does; only fetching is different. Nothing is kept.
 
+mod updates;
+
 use std::collections::BTreeSet;
 use std::io::Read as _;
 
@@ -20,6 +22,7 @@ use webimport_core::workflow::{Absence, CachedMetadata, Refresh, RootTrust, Step
 use crate::observe::{Event, Observer, Unit};
 use crate::source::Source;
 pub use crate::source::Transport;
+use updates::Updates;
 
 /// What to verify.
 #[derive(Debug, Clone)]
@@ -71,6 +74,21 @@ pub struct VerifiedRelease {
     pub bytes: u64,
     /// All files, in bytes.
     pub decoded_bytes: u64,
+    /// From which releases there are updates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub updates: Vec<UpdateSummary>,
+}
+
+/// An update to the release, from an earlier one.
+#[derive(Debug, Clone, Serialize)]
+pub struct UpdateSummary {
+    /// The digest of the earlier release's manifest.
+    pub from: Sha256Digest,
+    /// Its version. Without one the repository does not name it any more, and what the update makes was not compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    /// As transferred, in bytes.
+    pub bytes: u64,
 }
 
 /// A release is not what it should be.
@@ -216,6 +234,15 @@ pub fn verify(
         observer.event(Event::Progress(done));
     }
 
+    let updates = Updates {
+        source: &source,
+        repository: &repository,
+        target: &target,
+        manifest: &manifest,
+        limits: &limits,
+    };
+    let updates = updates.check()?;
+
     let manifest = manifest.into_inner();
     Ok(VerifiedRelease {
         repository: shown,
@@ -235,11 +262,12 @@ pub fn verify(
         objects: manifest.objects.len(),
         bytes: total,
         decoded_bytes: manifest.files.iter().map(|file| file.size).sum(),
+        updates,
     })
 }
 
 /// Undoes the encoding of an object whose bytes were checked. Bounded by the size in the manifest.
-fn decode(object: &ObjectEntry, bytes: Vec<u8>) -> Result<Vec<u8>, VerifyError> {
+pub(crate) fn decode(object: &ObjectEntry, bytes: Vec<u8>) -> Result<Vec<u8>, VerifyError> {
     match object.encoding {
         Encoding::Identity => Ok(bytes),
         Encoding::Gzip => {

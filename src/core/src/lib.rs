@@ -38,5 +38,6 @@ pub mod resolve;
 pub mod sign;
 pub mod time;
 pub mod trust;
+pub mod update;
 pub mod url;
 pub mod workflow;

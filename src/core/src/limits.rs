@@ -35,8 +35,16 @@ pub struct Limits {
     pub object_decoded: u64,
     /// All objects of a release as transferred.
     pub release: u64,
-    /// All objects of a release after decompression.
+    /// All objects of a release after decompression, and all that an update makes.
     pub release_decoded: u64,
+    /// An update as transferred.
+    pub update: u64,
+    /// An update after decompression.
+    pub update_decoded: u64,
+    /// The header of an update.
+    pub update_header: u64,
+    /// Parts of which an update makes all that it makes.
+    pub update_parts: usize,
 }
 
 impl Default for Limits {
@@ -60,6 +68,10 @@ impl Default for Limits {
             object_decoded: 256 * MIB,
             release: 1024 * MIB,
             release_decoded: 1024 * MIB,
+            update: 32 * MIB,
+            update_decoded: 64 * MIB,
+            update_header: 4 * MIB,
+            update_parts: 200_000,
         }
     }
 }

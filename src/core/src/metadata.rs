@@ -18,6 +18,7 @@ use crate::keys::{KeyId, PublicKey};
 use crate::map::{Map, are_distinct};
 use crate::names::{Channel, ReleaseName, Version};
 use crate::time::UnixTime;
+use crate::update::{MAX_UPDATES, UpdateEntry};
 
 /// Signatures that a file may have: each costs time before any of it is trusted.
 pub const MAX_SIGNATURES: usize = 256;
@@ -548,6 +549,8 @@ pub struct Custom {
 pub struct CustomRelease {
     /// The channels that name this release now.
     pub channels: Vec<Channel>,
+    /// What makes it out of earlier releases.
+    pub updates: Vec<UpdateEntry>,
     #[expect(missing_docs, reason = "see `Other`")]
     pub other: Other,
 }
@@ -555,10 +558,16 @@ pub struct CustomRelease {
 impl TargetFile {
     /// The channels that name this release now.
     pub fn channels(&self) -> &[Channel] {
-        self.custom
-            .as_ref()
-            .and_then(|custom| custom.webimport.as_ref())
-            .map_or(&[], |it| &it.channels)
+        self.release().map_or(&[], |it| &it.channels)
+    }
+
+    /// What makes this release out of earlier ones.
+    pub fn updates(&self) -> &[UpdateEntry] {
+        self.release().map_or(&[], |it| &it.updates)
+    }
+
+    fn release(&self) -> Option<&CustomRelease> {
+        self.custom.as_ref()?.webimport.as_ref()
     }
 
     fn read(value: Value) -> Result<Self, Fault> {
@@ -604,6 +613,10 @@ impl Custom {
             let mut inner = release.other.clone();
             let channels = release.channels.iter().map(text).collect();
             inner.insert("channels".into(), Value::Array(channels));
+            if !release.updates.is_empty() {
+                let updates = release.updates.iter().map(UpdateEntry::write).collect();
+                inner.insert("updates".into(), Value::Array(updates));
+            }
             object.insert("webimport".into(), Value::Object(inner));
         }
         Value::Object(object)
@@ -619,8 +632,19 @@ impl CustomRelease {
                 channels.push(fields::parsed(&channel)?);
             }
         }
+        let updates = match fields.optional("updates") {
+            Some(listed) => fields::items(listed, UpdateEntry::read)?,
+            None => Vec::new(),
+        };
+        if updates.len() > MAX_UPDATES {
+            return Err(Fault::new(format_args!(
+                "expected at most {MAX_UPDATES} updates, got {}",
+                updates.len()
+            )));
+        }
         Ok(Self {
             channels,
+            updates,
             other: fields.rest(),
         })
     }

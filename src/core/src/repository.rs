@@ -24,6 +24,7 @@ use crate::metadata::{
 use crate::names::{Channel, ReleaseName, Selector, Version};
 use crate::time::UnixTime;
 use crate::trust::{Network, Signed, TrustedMetadata};
+use crate::update::UpdateEntry;
 use crate::workflow::{Absence, CachedMetadata, MetadataFetch};
 
 /// Versions that may be offered for one channel or digest, of which at most one is meant: by one role, and by all
@@ -139,6 +140,8 @@ pub struct ReleaseTarget {
     pub length: u64,
     /// The manifest's digest.
     pub sha256: Sha256Digest,
+    /// What makes it out of earlier releases.
+    pub updates: Vec<UpdateEntry>,
 }
 
 impl ReleaseTarget {
@@ -667,6 +670,7 @@ fn release_of(
         version,
         length: located.file.length,
         sha256,
+        updates: located.file.updates().to_vec(),
     };
     Ok((release, located.authority))
 }

@@ -181,6 +181,7 @@ impl HandSigned {
                 custom: Some(Custom {
                     webimport: Some(CustomRelease {
                         channels: vec![channel],
+                        updates: Vec::new(),
                         other: Other::new(),
                     }),
                     other: Other::new(),

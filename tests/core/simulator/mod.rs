@@ -270,6 +270,7 @@ impl Simulator {
         file.custom = Some(Custom {
             webimport: Some(CustomRelease {
                 channels,
+                updates: Vec::new(),
                 other: Other::new(),
             }),
             other: Other::new(),

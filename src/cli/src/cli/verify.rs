@@ -65,7 +65,19 @@ impl Report for VerifiedRelease {
             bytes(self.decoded_bytes),
             counted(self.objects, "object"),
             bytes(self.bytes)
-        )
+        )?;
+        for update in &self.updates {
+            let size = bytes(update.bytes);
+            match &update.version {
+                Some(version) => writeln!(out, "  update     of {size} from {version}")?,
+                None => writeln!(
+                    out,
+                    "  update     of {size} from {}, which is not named any more",
+                    update.from
+                )?,
+            }
+        }
+        Ok(())
     }
 }
 

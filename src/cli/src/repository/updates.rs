@@ -1,0 +1,148 @@
+//! The updates of a release that is published: from the release that its channel named before.
+//!
+//! They save readers bytes and nothing depends on them. So a release before that is not whole in the folder is no
+//! reason to fail: then there is none from it.
+
+use std::fs;
+
+use webimport_core::digest::{Expected, Sha256Digest};
+use webimport_core::limits::Limits;
+use webimport_core::manifest::{Manifest, ObjectEntry, object_path};
+use webimport_core::metadata::{Targets, parse_release_target, release_target};
+use webimport_core::names::{ReleaseName, Version};
+use webimport_core::trust::Verified;
+use webimport_core::update::{MAX_UPDATES, UpdateEntry};
+
+use super::{Publication, Repository};
+use crate::update::{Made, Release, make};
+use crate::verify::decode;
+
+/// What metadata are to say of a release's updates, and the files that are not there.
+#[derive(Default)]
+pub(super) struct Updates {
+    pub(super) entries: Vec<UpdateEntry>,
+    pub(super) files: Vec<(String, Vec<u8>)>,
+}
+
+impl Repository {
+    /// Those that the release has, whose files are made again where they are lost; and one from the release that the
+    /// channel names so far. `targets` is the state before.
+    pub(super) fn updates(&self, publication: &Publication, targets: &Targets) -> Updates {
+        let limits = Limits::default();
+        let path = release_target(&publication.name, &publication.version);
+        let mut entries = match targets.targets.get(&path) {
+            Some(file) => file.updates().to_vec(),
+            None => Vec::new(),
+        };
+        let former = targets.targets.iter().find(|(other, file)| {
+            **other != path
+                && file.channels().contains(&publication.channel)
+                && parse_release_target(other).is_some_and(|(name, _)| name == publication.name)
+        });
+        let former = former.and_then(|(_, file)| file.hashes.sha256);
+        let former = former.filter(|from| entries.iter().all(|entry| entry.from != *from));
+        let lost = entries.iter().filter(|entry| !self.has(entry, &limits));
+        let froms: Vec<Sha256Digest> = lost.map(|entry| entry.from).chain(former).collect();
+
+        let mut files = Vec::new();
+        for made in self.make(publication, targets, &froms, &limits) {
+            if Some(made.entry.from) == former {
+                entries.push(made.entry);
+            } else if !entries.contains(&made.entry) {
+                // Another version of this program makes other bytes than those that are signed.
+                continue;
+            }
+            files.push((object_path(made.sha256), made.bytes));
+        }
+        let surplus = entries.len().saturating_sub(MAX_UPDATES);
+        entries.drain(..surplus);
+        Updates { entries, files }
+    }
+
+    /// Whether the file is there as it should be.
+    fn has(&self, entry: &UpdateEntry, limits: &Limits) -> bool {
+        let object = entry.object(limits);
+        object.is_ok_and(|object| self.stored(object).is_some())
+    }
+
+    /// The updates from the releases whose manifests have these digests.
+    fn make(
+        &self,
+        publication: &Publication,
+        targets: &Targets,
+        froms: &[Sha256Digest],
+        limits: &Limits,
+    ) -> Vec<Made> {
+        if froms.is_empty() {
+            return Vec::new();
+        }
+        let Publication {
+            name,
+            version,
+            manifest: bytes,
+            objects,
+            ..
+        } = publication;
+        let expected = Expected {
+            subject: "release.json".into(),
+            length: None,
+            sha256: Sha256Digest::of(bytes),
+        };
+        let Ok(manifest) = Manifest::parse(bytes, &expected, name, Some(version), limits) else {
+            return Vec::new();
+        };
+        let new = Release {
+            bytes,
+            manifest: &manifest,
+            object: &|entry| decode(entry, objects.get(&entry.sha256)?.clone()).ok(),
+        };
+        let mut all = Vec::new();
+        for from in froms {
+            let Some((bytes, manifest)) = self.earlier(targets, name, *from, limits) else {
+                continue;
+            };
+            let old = Release {
+                bytes: &bytes,
+                manifest: &manifest,
+                object: &|entry| {
+                    let decoded = decode(entry, self.stored(entry)?).ok()?;
+                    let checked = entry.expected_decoded().check_bytes(&decoded);
+                    checked.is_ok().then_some(decoded)
+                },
+            };
+            // Without memory for it there is none.
+            all.extend(make(&old, &new, limits).ok().flatten());
+        }
+        all
+    }
+
+    /// The manifest of an earlier release, as bytes and as read.
+    fn earlier(
+        &self,
+        targets: &Targets,
+        name: &ReleaseName,
+        from: Sha256Digest,
+        limits: &Limits,
+    ) -> Option<(Vec<u8>, Verified<Manifest>)> {
+        let version: Version = targets.targets.iter().find_map(|(path, file)| {
+            let (own, version) = parse_release_target(path)?;
+            (own == *name && file.hashes.sha256 == Some(from)).then_some(version)
+        })?;
+        let path = format!("targets/{name}/{version}/{from}.release.json");
+        let bytes = fs::read(self.root.join(&path)).ok()?;
+        let expected = Expected {
+            subject: path,
+            length: None,
+            sha256: from,
+        };
+        let manifest = Manifest::parse(&bytes, &expected, name, Some(&version), limits).ok()?;
+        Some((bytes, manifest))
+    }
+
+    /// An object as stored, if it is what its entry says.
+    fn stored(&self, entry: &ObjectEntry) -> Option<Vec<u8>> {
+        let bytes = fs::read(self.root.join(entry.path())).ok()?;
+        entry.expected().check_bytes(&bytes).ok()?;
+        Some(bytes)
+    }
+}
