@@ -46,3 +46,5 @@ mod sample;
 mod signatures;
 #[cfg(test)]
 mod simulator;
+#[cfg(test)]
+mod updates;

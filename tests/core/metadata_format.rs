@@ -1,9 +1,14 @@
 //! The JSON of metadata: what is refused whoever signs it, and what is kept though it is not known.
 
 use serde_json::{Value, json};
+use webimport_core::digest::Sha256Digest;
 use webimport_core::error::{Coded as _, VerifyError};
 use webimport_core::json::{self, MAX_DEPTH};
+use webimport_core::limits::Limits;
 use webimport_core::metadata::{Envelope, Role, RoleKind, Root, Snapshot, Targets, Timestamp};
+use webimport_core::names::{Channel, Selector};
+use webimport_core::repository::Lookup;
+use webimport_core::update::MAX_UPDATES;
 
 use crate::simulator::{Client, Delegation, Digests, ROLES, Simulator, assert_refused};
 
@@ -441,9 +446,44 @@ fn targets_that_are_no_releases_are_passed_over() {
     assert_eq!(releases, ["mylib 1.0", "other 1.0"]);
 }
 
+/// An update as metadata name it.
+fn update() -> Value {
+    let digest = Sha256Digest::of(b"update");
+    json!({"from": digest, "sha256": digest, "size": 3, "decoded_size": 4, "decoded_sha256": digest})
+}
+
+#[test]
+fn keeps_what_it_does_not_know_of_updates() {
+    let mut simulator = Simulator::new();
+    let mut known = update();
+    known["x"] = json!([1]);
+    simulator.resign(RoleKind::Targets, |signed| {
+        signed["targets"]["mylib/1.0/release.json"]["custom"]["webimport"]["updates"] =
+            json!([known]);
+    });
+    let mut repository = Client::new(&simulator).refresh(&simulator).unwrap();
+    let sha256 = Sha256Digest::of(b"update");
+    let selector = Selector::Channel(Channel::stable());
+    let found = repository
+        .release(&"mylib".parse().unwrap(), &selector)
+        .unwrap();
+    let Lookup::Found((target, _)) = found else {
+        panic!("expected the release, got {found:?}");
+    };
+    let object = target.updates[0].object(&Limits::default()).unwrap();
+    assert_eq!((target.updates[0].from, object.sha256), (sha256, sha256));
+    assert_eq!((object.size, object.decoded_size), (3, 4));
+
+    let file = simulator.file(RoleKind::Targets);
+    let read = Envelope::<Targets>::parse(file, "targets.json").unwrap();
+    let written = serde_json::to_value(&read.signed).unwrap();
+    let release = &written["targets"]["mylib/1.0/release.json"]["custom"]["webimport"];
+    assert_eq!(release["updates"], json!([known]));
+}
+
 #[test]
 fn rejects_targets_whose_entries_are_malformed() {
-    let changes: [(Change, bool); 8] = [
+    let changes: [(Change, bool); 12] = [
         (
             |file| file["custom"]["webimport"]["channels"] = json!(["stable", "next-1"]),
             true,
@@ -458,6 +498,25 @@ fn rejects_targets_whose_entries_are_malformed() {
         ),
         (
             |file| file["custom"]["webimport"]["channels"] = json!("stable"),
+            false,
+        ),
+        (
+            |file| file["custom"]["webimport"]["updates"] = json!(vec![update(); MAX_UPDATES]),
+            true,
+        ),
+        (
+            |file| file["custom"]["webimport"]["updates"] = json!(vec![update(); MAX_UPDATES + 1]),
+            false,
+        ),
+        (
+            |file| {
+                file["custom"]["webimport"]["updates"] = json!([update()]);
+                file["custom"]["webimport"]["updates"][0]["from"] = json!("00");
+            },
+            false,
+        ),
+        (
+            |file| file["custom"]["webimport"]["updates"] = update(),
             false,
         ),
         (|file| file["hashes"]["sha256"] = json!("00"), false),

@@ -6,19 +6,21 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use serde_json::Value;
-use webimport_core::digest::{Sha256Digest, from_hex, to_hex};
+use webimport_core::digest::{Expected, Sha256Digest, from_hex, to_hex};
 use webimport_core::error::Error;
 use webimport_core::json::{self, canonical, parse};
+use webimport_core::limits::Limits;
 use webimport_core::metadata::{Envelope, RoleKind, Root, Snapshot, Targets, Timestamp};
 use webimport_core::names::{ReleaseName, Selector};
 use webimport_core::path::{self, PathSet};
 use webimport_core::repository::Located;
 use webimport_core::time::UnixTime;
+use webimport_core::update::Whole;
 use webimport_core::url::{ReleaseUrl, RepositoryUrl};
 use webimport_core::workflow::CachedMetadata;
 
 use crate::simulator::{self, Client, Delegation, Digests, P256, Simulator, strict};
-use crate::{other_parser, sample};
+use crate::{other_parser, sample, updates};
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
@@ -124,8 +126,54 @@ fn assert_fixed_point(parsed: &json::Value) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// An update in which some numbers are others, and one byte or none.
+fn hostile_update() -> impl Strategy<Value = Vec<u8>> {
+    let place = prop_oneof![
+        (0..9_usize).prop_map(|at| format!("/outputs/0/parts/{at}")),
+        Just("/outputs/0/size".to_owned()),
+        Just("/sources/0/size".to_owned()),
+    ];
+    let number = prop_oneof![0..40_u64, any::<u64>()];
+    let numbers = prop::collection::vec((place, number), 0..4);
+    let byte = prop::option::of((any::<prop::sample::Index>(), any::<u8>()));
+    (numbers, byte, prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(numbers, byte, rest)| {
+        let mut header = updates::header();
+        for (place, number) in numbers {
+            *header.pointer_mut(&place).unwrap() = number.into();
+        }
+        let mut bytes = updates::bytes(&header, &rest);
+        if let Some((at, byte)) = byte {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        bytes
+    })
+}
+
 proptest! {
     #![proptest_config(config(512))]
+
+    #[test]
+    fn whatever_an_update_says_nothing_comes_of_it_that_is_not_expected(
+        bytes in prop_oneof![prop::collection::vec(any::<u8>(), 0..100), hostile_update()],
+        source in prop::collection::vec(any::<u8>(), 0..40),
+        is_right in any::<bool>(),
+    ) {
+        let source = if is_right { updates::OLD } else { &source };
+        let Ok(whole) = Whole::parse(&bytes, "update", &Limits::default()) else {
+            return Ok(());
+        };
+        for (sha256, output) in &whole.update.outputs {
+            let expected = Expected {
+                subject: "output".into(),
+                length: Some(u64::from(output.size)),
+                sha256: *sha256,
+            };
+            if let Ok(Some(made)) = whole.make(&expected, |_| Some(source)) {
+                prop_assert_eq!(expected.check_bytes(&made), Ok(()));
+            }
+        }
+    }
 
     #[test]
     fn json_never_panics_and_its_canonical_form_is_a_fixed_point(

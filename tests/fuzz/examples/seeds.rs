@@ -25,6 +25,7 @@ fn main() {
     refresh();
     manifests();
     objects();
+    updates();
     wheels();
 }
 
@@ -299,6 +300,52 @@ fn objects() {
         "nearly-two-members",
         seed(0, 2 * size, &[&gzip[..], &gzip].concat()),
     );
+}
+
+fn updates() {
+    let (old, new) = (&b"answer = 41\n"[..], &b"answer = 42\n"[..]);
+    let header = json!({
+        "format": "webimport-update/1",
+        "sources": [{"sha256": Sha256Digest::of(old), "size": old.len()}],
+        "outputs": [{
+            "sha256": Sha256Digest::of(new),
+            "size": new.len(),
+            "parts": [1, 0, 10, 0, 0, 1, 1, 11, 1],
+        }],
+    });
+    let seed = |header: &Value, literals: &[u8]| {
+        let header = text(header);
+        let length = u32::try_from(header.len()).expect("seeds are small");
+        [&[0], &length.to_le_bytes()[..], &header, literals].concat()
+    };
+    write("update", "valid-small", seed(&header, b"2"));
+    write("update", "nearly-digest", seed(&header, b"3"));
+    write("update", "nearly-short", seed(&header, b""));
+    for (name, pointer, value) in [
+        ("nearly-format", "/format", json!("webimport-update/2")),
+        ("nearly-source", "/sources/0/sha256", json!(Sha256Digest::of(new))),
+        ("nearly-outside", "/outputs/0/parts/7", json!(12)),
+        ("nearly-overflow", "/outputs/0/parts/7", json!(u32::MAX)),
+        ("nearly-empty", "/outputs/0/parts/8", json!(0)),
+        ("nearly-no-source", "/outputs/0/parts/6", json!(2)),
+        ("nearly-size", "/outputs/0/size", json!(13)),
+        ("nearly-parts", "/outputs/0/parts", json!([1, 0, 12, 0])),
+    ] {
+        let mut changed = header.clone();
+        *changed.pointer_mut(pointer).expect("the header has it") = value;
+        write("update", name, seed(&changed, b"2"));
+    }
+
+    let lines = |numbers: std::ops::Range<u32>| -> String {
+        numbers.map(|it| format!("line_{it} = {it}\n")).collect()
+    };
+    let releases = |old: &str, new: &str| {
+        let length = u16::try_from(old.len()).expect("seeds are small");
+        [&[1], &length.to_le_bytes()[..], old.as_bytes(), new.as_bytes()].concat()
+    };
+    let (old, new) = (lines(0..200), lines(0..100) + "added\n" + &lines(100..200));
+    write("update", "valid-releases", releases(&old, &new));
+    write("update", "nearly-nothing-saved", releases("old", "new"));
 }
 
 const METADATA: &[u8] =
