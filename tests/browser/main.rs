@@ -9,6 +9,7 @@ mod partial;
 mod refusals;
 mod storage;
 mod trust;
+mod updates;
 mod whole_path;
 
 fn main() {
@@ -17,6 +18,7 @@ fn main() {
         whole_path::tests(),
         refusals::tests(),
         storage::tests(),
+        updates::tests(),
         trust::tests(),
         config::tests(),
         packages::tests(),

@@ -305,7 +305,7 @@ impl HandMade {
     }
 
     /// The manifest, and the objects by their digests.
-    pub(crate) fn bytes(&self) -> (Vec<u8>, BTreeMap<Sha256Digest, Vec<u8>>) {
+    pub fn bytes(&self) -> (Vec<u8>, BTreeMap<Sha256Digest, Vec<u8>>) {
         let mut objects: Vec<Vec<u8>> = Vec::new();
         let mut files = Vec::new();
         for (path, bytes) in &self.files {

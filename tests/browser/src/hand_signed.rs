@@ -15,6 +15,7 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use webimport_core::delegations::DelegatedRole;
 use webimport_core::digest::Sha256Digest;
+use webimport_core::manifest::object_path;
 use webimport_core::map::Map;
 use webimport_core::metadata::{
     Common, Custom, CustomRelease, Hashes, MetaFile, Other, RoleKeys, RoleKind, Root, Snapshot,
@@ -22,6 +23,7 @@ use webimport_core::metadata::{
 };
 use webimport_core::sign::{Algorithm, SigningKey, sign_role};
 use webimport_core::time::UnixTime;
+use webimport_core::update::UpdateEntry;
 
 use crate::fixture::HandMade;
 use crate::repository_server::RepositoryServer;
@@ -195,6 +197,28 @@ impl HandSigned {
             let sha256 = sha256.to_string();
             self.put(format!("objects/{}/{sha256}", &sha256[..2]), object);
         }
+    }
+
+    /// Uploads an update, and lets a role name it for a release that it names, from the next generation on.
+    pub fn add_update(
+        &mut self,
+        role: &str,
+        release: &HandMade,
+        update: UpdateEntry,
+        file: Vec<u8>,
+    ) {
+        let (name, version, _) = release.identity();
+        let target = self
+            .targets(role)
+            .targets
+            .get_mut(&release_target(&name, &version));
+        let custom = target.and_then(|file| file.custom.as_mut());
+        let named = custom.and_then(|custom| custom.webimport.as_mut());
+        named
+            .expect("the role names the release")
+            .updates
+            .push(update);
+        self.put(object_path(Sha256Digest::of(&file)), file);
     }
 
     /// Writes the next root, signed by its own keys and by those of the one before.
