@@ -94,7 +94,10 @@ impl Repository {
         let new = Release {
             bytes,
             manifest: &manifest,
-            object: &|entry| decode(entry, objects.get(&entry.sha256)?.clone()).ok(),
+            object: &|entry| {
+                let given = objects.get(&entry.sha256).cloned();
+                decode(entry, given.or_else(|| self.stored(entry))?).ok()
+            },
         };
         let mut all = Vec::new();
         for from in froms {
