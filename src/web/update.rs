@@ -76,8 +76,8 @@ impl Objects {
         expected.check_length(output.size.into())?;
         let made = bytes::allocate(output.size.into(), &expected.subject)?;
         let placed = output.by_origin();
-        for parts in placed.chunk_by(|(_, one), (_, other)| one.origin == other.origin) {
-            let Some((_, Part { origin, .. })) = parts.first() else {
+        for parts in placed.chunk_by(|(one, _), (other, _)| one.origin == other.origin) {
+            let Some((Part { origin, .. }, _)) = parts.first() else {
                 continue;
             };
             let source = match origin {
@@ -91,7 +91,7 @@ impl Objects {
                 return Ok(None);
             };
             // No part ends behind its source, whose length was checked, nor behind all parts together.
-            for (at, part) in parts {
+            for (part, at) in parts {
                 made.set(&source.subarray(part.offset, part.end()), *at);
             }
         }

@@ -407,8 +407,8 @@ impl Doctor<'_> {
             match self.release(repository, name, version) {
                 // No role that may name it does.
                 Err(Error::Resolve(_)) if index >= top => strays.push(format!("{name} {version}")),
-                Ok(named) => {
-                    for object in named {
+                Ok(listed) => {
+                    for object in listed {
                         if seen.insert(object.sha256) {
                             objects.push(object);
                         }

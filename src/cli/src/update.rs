@@ -436,6 +436,32 @@ mod tests {
     }
 
     #[test]
+    fn literals_and_ranges_are_the_new_bytes_whatever_was_changed() {
+        let mut state = 1_u64;
+        let mut below = |limit: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % limit
+        };
+        for _ in 0..500 {
+            // Few different letters, so that much is there more than once.
+            let length = below(600);
+            let old: String = (0..length).map(|_| ["a", "b"][below(2)]).collect();
+            let mut new = old.clone();
+            for _ in 0..below(5) {
+                let mut places = [below(new.len() + 1), below(new.len() + 1)];
+                places.sort_unstable();
+                let [from, to] = places;
+                let moved = old[..below(old.len() + 1)].to_owned();
+                let put = ["", "c", &moved][below(3)];
+                new.replace_range(from..to, put);
+            }
+            assert_eq!(joined(&ranges(&new, &old)), new, "{old}");
+        }
+    }
+
+    #[test]
     fn what_has_nothing_in_common_is_literal() {
         let (new, old) = ("n".repeat(100), "o".repeat(100));
         assert_eq!(ranges(&new, &old), [(new, String::new())]);

@@ -22,7 +22,7 @@ use crate::fields::{self, Fields};
 use crate::json::{self, Object, Value};
 use crate::limits::Limits;
 use crate::manifest::{Encoding, ObjectEntry};
-use crate::map::Map;
+use crate::map::{Map, sorted};
 use crate::metadata::Other;
 
 /// The value of `format`.
@@ -130,7 +130,7 @@ pub enum Origin {
 }
 
 /// A range of an output. It is not empty, and inside of what it is taken from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Part {
     /// Where it is taken from.
     pub origin: Origin,
@@ -148,7 +148,7 @@ impl Part {
 }
 
 /// Bytes that can be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Output {
     /// In bytes: those of all its parts.
     pub size: u32,
@@ -157,16 +157,15 @@ pub struct Output {
 }
 
 impl Output {
-    /// The parts and where in the output each of them goes, those of one origin together.
-    pub fn by_origin(&self) -> Vec<(u32, Part)> {
+    /// The parts, those of one origin together, and where in the output each of them goes.
+    pub fn by_origin(&self) -> Vec<(Part, u32)> {
         let mut at = 0_u32;
         let mut placed = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
-            placed.push((at, *part));
+            placed.push((*part, at));
             at = at.saturating_add(part.length);
         }
-        placed.sort_by_key(|(_, part)| part.origin);
-        placed
+        sorted(placed)
     }
 }
 
@@ -265,7 +264,7 @@ impl Update {
             }
             outputs.push((sha256, Output { size, parts }));
         }
-        outputs.sort_by_key(|(sha256, _)| *sha256);
+        let outputs = sorted(outputs);
         if outputs
             .windows(2)
             .any(|pair| matches!(pair, [(a, _), (b, _)] if a == b))
@@ -355,8 +354,8 @@ impl<'a> Whole<'a> {
         expected.check_length(output.size.into())?;
         let mut made = vec![0; output.size as usize];
         let placed = output.by_origin();
-        for parts in placed.chunk_by(|(_, one), (_, other)| one.origin == other.origin) {
-            let Some((_, Part { origin, .. })) = parts.first() else {
+        for parts in placed.chunk_by(|(one, _), (other, _)| one.origin == other.origin) {
+            let Some((Part { origin, .. }, _)) = parts.first() else {
                 continue;
             };
             let bytes = match origin {
@@ -372,7 +371,7 @@ impl<'a> Whole<'a> {
                     bytes
                 }
             };
-            for (at, part) in parts {
+            for (part, at) in parts {
                 let at = *at as usize;
                 let from = bytes.get(part.offset as usize..part.end() as usize);
                 let to = made.get_mut(at..at + part.length as usize);
