@@ -120,9 +120,10 @@ fn a_release_of_which_nothing_was_there_before_has_none() {
     released(&repository, "1.0");
     let mut other = WheelBuilder::new("greet", "2.0");
     other.files.clear();
-    let text: String = (0..2_000_u32)
-        .map(|it| format!("{:x}", it.wrapping_mul(2_246_822_519)))
-        .collect();
+    let mut text = String::new();
+    for number in 0..2_000_u32 {
+        write!(text, "{:x}", number.wrapping_mul(2_246_822_519)).unwrap();
+    }
     let other = other.file("greet/other.py", format!("'{text}'\n"));
     repository.release(&[other]).unwrap();
     assert_eq!(updates(&repository, "2.0"), Value::Null);

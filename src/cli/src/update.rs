@@ -412,9 +412,10 @@ mod tests {
     }
 
     fn lines(numbers: std::ops::Range<u32>) -> String {
-        numbers
+        let lines: Vec<String> = numbers
             .map(|it| format!("line {it} of some text\n"))
-            .collect()
+            .collect();
+        lines.concat()
     }
 
     #[test]

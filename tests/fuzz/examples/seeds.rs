@@ -323,7 +323,11 @@ fn updates() {
     write("update", "nearly-short", seed(&header, b""));
     for (name, pointer, value) in [
         ("nearly-format", "/format", json!("webimport-update/2")),
-        ("nearly-source", "/sources/0/sha256", json!(Sha256Digest::of(new))),
+        (
+            "nearly-source",
+            "/sources/0/sha256",
+            json!(Sha256Digest::of(new)),
+        ),
         ("nearly-outside", "/outputs/0/parts/7", json!(12)),
         ("nearly-overflow", "/outputs/0/parts/7", json!(u32::MAX)),
         ("nearly-empty", "/outputs/0/parts/8", json!(0)),
@@ -337,11 +341,20 @@ fn updates() {
     }
 
     let lines = |numbers: std::ops::Range<u32>| -> String {
-        numbers.map(|it| format!("line_{it} = {it}\n")).collect()
+        numbers
+            .map(|it| format!("line_{it} = {it}\n"))
+            .collect::<Vec<_>>()
+            .concat()
     };
     let releases = |old: &str, new: &str| {
         let length = u16::try_from(old.len()).expect("seeds are small");
-        [&[1], &length.to_le_bytes()[..], old.as_bytes(), new.as_bytes()].concat()
+        [
+            &[1],
+            &length.to_le_bytes()[..],
+            old.as_bytes(),
+            new.as_bytes(),
+        ]
+        .concat()
     };
     let (old, new) = (lines(0..200), lines(0..100) + "added\n" + &lines(100..200));
     write("update", "valid-releases", releases(&old, &new));

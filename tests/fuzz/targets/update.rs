@@ -78,8 +78,11 @@ fn honest(old: &[u8], new: &[u8]) -> Outcome {
     let object = made.entry.object(&limits).expect("it is small");
     assert_eq!(object.expected().check_bytes(&made.bytes), Ok(()));
     let mut decoded = Vec::new();
-    std::io::Read::read_to_end(&mut flate2::bufread::GzDecoder::new(&*made.bytes), &mut decoded)
-        .expect("it is gzip");
+    std::io::Read::read_to_end(
+        &mut flate2::bufread::GzDecoder::new(&*made.bytes),
+        &mut decoded,
+    )
+    .expect("it is gzip");
     assert_eq!(object.expected_decoded().check_bytes(&decoded), Ok(()));
 
     let whole = Whole::parse(&decoded, "update", &limits).expect("readers take it");
@@ -90,7 +93,11 @@ fn honest(old: &[u8], new: &[u8]) -> Outcome {
             sha256: Sha256Digest::of(content),
         };
         let sources = [&old_bytes[..], old];
-        let find = |sha256| sources.into_iter().find(|it| Sha256Digest::of(it) == sha256);
+        let find = |sha256| {
+            sources
+                .into_iter()
+                .find(|it| Sha256Digest::of(it) == sha256)
+        };
         let out = whole.make(&expected, |source| find(source.sha256));
         // The object may be left out: what is the same, and what saves nothing.
         if let Some(out) = out.expect("it makes what is expected") {
