@@ -7,8 +7,6 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use futures_util::future::join;
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use js_sys::Uint8Array;
 use serde::Serialize;
 use webimport_core::closure::Plan;
@@ -29,6 +27,7 @@ use webimport_core::trust::{Expiry, Verified};
 use webimport_core::url::RepositoryUrl;
 use webimport_core::workflow::{Absence, CachedMetadata, MetadataFetch, Refresh, RootTrust, Step};
 
+use crate::concurrent::{Work, both, in_order};
 use crate::fetch::{Patience, Size, Traffic, fetch};
 use crate::files::Files;
 use crate::objects::{Object, Objects, Origin, PARALLEL, Watch};
@@ -594,7 +593,7 @@ impl Load<'_> {
         let Ok(mut newest) = newest else {
             return online.await;
         };
-        let (answer, ahead) = join(online, self.read_ahead(&mut newest)).await;
+        let (answer, ahead) = both(Box::pin(online), Box::pin(self.read_ahead(&mut newest))).await;
         *self.ahead.borrow_mut() = ahead;
         answer
     }
@@ -613,15 +612,16 @@ impl Load<'_> {
         let on_damage = |error| self.warn(&error);
         let watch = self.watch(&|_| {}, &on_damage);
         let cached = self.objects.cached();
-        let objects = stream::iter(&plan.now)
-            .map(|index| {
-                let (entry, watch, cached) = (&manifest.objects[*index], &watch, &cached);
-                async move { Some((*index, cached.get(entry, watch).await.ok()?.bytes)) }
-            })
-            .buffered(PARALLEL)
-            .filter_map(std::future::ready)
-            .collect()
-            .await;
+        let mut work = plan.now.iter().map(|index| -> Work<'_> {
+            let work = cached.get(&manifest.objects[*index], &watch);
+            // What is not there is fetched later.
+            Box::pin(async { Ok(work.await.ok()) })
+        });
+        let objects = in_order(PARALLEL, &mut work).await.unwrap_or_default();
+        let objects = plan.now.iter().zip(objects);
+        let objects = objects
+            .filter_map(|(index, object)| Some((*index, object?.bytes)))
+            .collect();
         Some(Ahead {
             target,
             manifest,
@@ -795,9 +795,9 @@ impl Load<'_> {
             let answer = match (early.take_if(|(fetch, _)| *fetch == step), next) {
                 (Some((_, answer)), _) => answer,
                 (None, Some(next)) => {
-                    let (answer, ahead) = join(
-                        self.fetch_metadata(base, &step, patience),
-                        self.fetch_metadata(base, &next, patience),
+                    let (answer, ahead) = both(
+                        Box::pin(self.fetch_metadata(base, &step, patience)),
+                        Box::pin(self.fetch_metadata(base, &next, patience)),
                     )
                     .await;
                     early = Some((next, ahead));
@@ -1004,8 +1004,9 @@ impl Load<'_> {
         let watch = self.watch(&on_bytes, &on_damage);
         let cached_objects = self.objects.cached();
         report();
-        let objects: Vec<_> = stream::iter(wanted)
-            .map(|Wanted { index, is_needed }| {
+        let mut work = wanted
+            .iter()
+            .map(|Wanted { index, is_needed }| -> Work<'_> {
                 let entry = &manifest.objects[*index];
                 let (watch, bytes_done, files_done) = (&watch, &bytes_done, &files_done);
                 let report = &report;
@@ -1019,7 +1020,7 @@ impl Load<'_> {
                     let at = ready.iter().position(|(own, _)| own == index);
                     at.map(|at| ready.swap_remove(at).1)
                 };
-                async move {
+                Box::pin(async move {
                     let object = match ready {
                         Some(bytes) => Object {
                             bytes,
@@ -1035,12 +1036,10 @@ impl Load<'_> {
                     }
                     files_done.set(files_done.get() + files[*index]);
                     report();
-                    Ok::<_, Error>(Some((*index, object)))
-                }
-            })
-            .buffered(PARALLEL)
-            .try_collect()
-            .await?;
+                    Ok(Some(object))
+                })
+            });
+        let objects = in_order(PARALLEL, &mut work).await?;
         self.progress(
             "mount",
             bytes_done.get(),
@@ -1049,7 +1048,10 @@ impl Load<'_> {
             files_total,
             cached.get(),
         );
-        Ok(objects.into_iter().flatten().collect())
+        let objects = wanted.iter().zip(objects);
+        Ok(objects
+            .filter_map(|(wanted, object)| Some((wanted.index, object?)))
+            .collect())
     }
 
     /// What is told while something is fetched.

@@ -5,9 +5,10 @@
 //! Nothing is verified here.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::pin::pin;
+use std::task::Poll;
 
-use futures_util::future::{Either, select};
 use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -148,15 +149,18 @@ async fn within<T>(
     controller: &AbortController,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let deadline = pin!(Timer::new(milliseconds));
-    let result = match select(pin!(work), deadline).await {
-        Either::Left((result, _)) => result,
-        Either::Right(_) => Err(FetchError::Timeout {
-            url: url.to_owned(),
-            seconds: milliseconds.div_ceil(1_000),
-        }
-        .into()),
-    };
+    let (mut work, mut deadline) = (pin!(work), pin!(Timer::new(milliseconds)));
+    let result = poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Pending => deadline.as_mut().poll(context).map(|()| {
+            Err(FetchError::Timeout {
+                url: url.to_owned(),
+                seconds: milliseconds.div_ceil(1_000),
+            }
+            .into())
+        }),
+        ready @ Poll::Ready(_) => ready,
+    })
+    .await;
     if result.is_err() {
         controller.abort();
     }

@@ -8,8 +8,6 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use futures_util::lock::Mutex;
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use js_sys::Uint8Array;
 use serde::Serialize;
 use wasm_bindgen_futures::spawn_local;
@@ -19,6 +17,7 @@ use webimport_core::manifest::Manifest;
 use webimport_core::map::Map;
 use webimport_core::names::CacheTag;
 
+use crate::concurrent::{Turns, Work, in_order};
 use crate::fetch::Traffic;
 use crate::objects::{Object, Objects, Origin, PARALLEL, Watch};
 
@@ -37,7 +36,7 @@ pub(crate) struct Files {
     sources: Vec<bool>,
     state: RefCell<State>,
     /// Held by what fetches without a reader waiting, so that nothing is fetched twice.
-    background: Mutex<()>,
+    background: Turns,
 }
 
 struct State {
@@ -135,7 +134,7 @@ impl Files {
                 given: all,
                 held: Held::with_room(ROOM),
             }),
-            background: Mutex::new(()),
+            background: Turns::default(),
         }
     }
 
@@ -163,11 +162,15 @@ impl Files {
             on_bytes: &|_| {},
             on_damage: &|_| {},
         };
-        let fetched: Vec<_> = stream::iter(&wanted)
-            .map(|index| self.decoded(*index, &watch))
-            .buffered(PARALLEL)
-            .try_collect()
-            .await?;
+        let mut work = wanted.iter().map(|index| -> Work<'_> {
+            let work = self.decoded(*index, &watch);
+            Box::pin(async { work.await.map(Some) })
+        });
+        let fetched: Vec<Object> = in_order(PARALLEL, &mut work)
+            .await?
+            .into_iter()
+            .flatten()
+            .collect();
         let count = fetched
             .iter()
             .filter(|object| object.origin == Origin::Network)
@@ -235,7 +238,7 @@ impl Files {
     /// Gets objects that nobody waits for, each by itself: one that cannot be had keeps none of the others away.
     /// The first error is returned at the end.
     async fn hold(&self, objects: &[usize]) -> Result<(), Error> {
-        let _turn = self.background.lock().await;
+        let _turn = self.background.wait().await;
         let traffic = Traffic::default();
         let watch = Watch {
             traffic: &traffic,
@@ -247,42 +250,46 @@ impl Files {
         // Requests in a row that nobody answered. After some, what is left comes from the cache or not at all:
         // thousands of objects would take hours to time out.
         let silence = Cell::new(0);
-        let mut fetched = stream::iter(&wanted)
-            .map(async |index| {
-                let source = if silence.get() < PARALLEL {
-                    &self.objects
-                } else {
-                    &cached
-                };
-                let object = source.get(&self.manifest.objects[*index], &watch).await;
-                (*index, object)
+        let left = RefCell::new(wanted.iter());
+        let first_error = RefCell::new(None);
+        let next = || left.borrow_mut().next().copied();
+        let mut workers = (0..PARALLEL).map(|_| -> Work<'_> {
+            Box::pin(async {
+                while let Some(index) = next() {
+                    let source = if silence.get() < PARALLEL {
+                        &self.objects
+                    } else {
+                        &cached
+                    };
+                    match source.get(&self.manifest.objects[index], &watch).await {
+                        Ok(object) => {
+                            if object.origin == Origin::Network {
+                                silence.set(0);
+                            }
+                            let mut state = self.state.borrow_mut();
+                            // Somebody may have read it in the meantime.
+                            if !state.given[index] {
+                                state.held.put(index, object.bytes);
+                            }
+                        }
+                        Err(error) => {
+                            if matches!(
+                                error,
+                                Error::Fetch(
+                                    FetchError::Network { .. } | FetchError::Timeout { .. }
+                                )
+                            ) {
+                                silence.set(silence.get() + 1);
+                            }
+                            first_error.borrow_mut().get_or_insert(error);
+                        }
+                    }
+                }
+                Ok(None)
             })
-            .buffer_unordered(PARALLEL);
-        let mut first_error = None;
-        while let Some((index, object)) = fetched.next().await {
-            match object {
-                Ok(object) => {
-                    if object.origin == Origin::Network {
-                        silence.set(0);
-                    }
-                    let mut state = self.state.borrow_mut();
-                    // Somebody may have read it in the meantime.
-                    if !state.given[index] {
-                        state.held.put(index, object.bytes);
-                    }
-                }
-                Err(error) => {
-                    if matches!(
-                        error,
-                        Error::Fetch(FetchError::Network { .. } | FetchError::Timeout { .. })
-                    ) {
-                        silence.set(silence.get() + 1);
-                    }
-                    first_error.get_or_insert(error);
-                }
-            }
-        }
-        first_error.map_or(Ok(()), Err)
+        });
+        in_order(PARALLEL, &mut workers).await?;
+        first_error.take().map_or(Ok(()), Err)
     }
 
     /// The decoded bytes of one object that the mount does not have, at once: from what is held, else over the

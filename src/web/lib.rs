@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `fetch` | bounded HTTP requests |
 //! | `timer` | pauses |
+//! | `concurrent` | futures that run at once |
 //! | `store` | the cache in `IndexedDB`, or in memory |
 //! | `bytes` | hashing and decompression by the platform |
 //! | `gzip` | decompression at once |
@@ -21,6 +22,7 @@
 #![cfg(target_arch = "wasm32")]
 
 mod bytes;
+mod concurrent;
 mod driver;
 mod exports;
 mod fetch;

@@ -12,16 +12,13 @@
 //! | `visits` | manifest digest, hex | the objects of a release that were used beyond its first load, `Uint32Array` |
 //! | `first_use` | repository URL | the root pin that was trusted on first use, hex |
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+mod database;
 
-use futures_util::lock::Mutex;
-use idb::{
-    Database, DatabaseEvent as _, Factory, ObjectStoreParams, TransactionMode, TransactionResult,
-};
+use std::cell::{Cell, RefCell};
+
 use js_sys::{Array, Object, Reflect, Uint8Array, Uint32Array};
 use wasm_bindgen::prelude::*;
-use web_sys::IdbDatabase;
+use web_sys::{EventTarget, IdbDatabase};
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::StoreError;
 use webimport_core::limits::Limits;
@@ -29,7 +26,9 @@ use webimport_core::map::{Map, sorted};
 use webimport_core::time::UnixTime;
 use webimport_core::workflow::{CachedMetadata, Chain};
 
-use crate::bytes::allocate;
+use self::database::Change;
+use crate::bytes::{allocate, describe};
+use crate::concurrent::Turns;
 
 const NAME: &str = "webimport";
 const VERSION: u32 = 3;
@@ -49,8 +48,9 @@ const LAST_SECOND: f64 = 253_402_300_799.0;
 
 /// The cache of one page.
 pub(crate) struct Store {
-    /// Locked while it is being opened, so that a second reader waits for the first one's answer.
-    database: Mutex<Connection>,
+    database: RefCell<Connection>,
+    /// Taken while the database is being opened, so that a second reader waits for the first one's answer.
+    opening: Turns,
     /// What the database could not take, for the life of the page.
     memory: Memory,
     trouble: RefCell<Option<StoreError>>,
@@ -60,8 +60,23 @@ pub(crate) struct Store {
 
 enum Connection {
     NotTried,
-    Open(Rc<Database>),
+    Open(IdbDatabase),
     Refused,
+}
+
+/// What became of changes.
+enum Outcome {
+    Committed,
+    /// There is no database.
+    Absent,
+    /// The database did not take them; this is noted.
+    Failed(StoreError),
+}
+
+impl Outcome {
+    fn is_committed(&self) -> bool {
+        matches!(self, Self::Committed)
+    }
 }
 
 #[derive(Default)]
@@ -84,7 +99,8 @@ pub(crate) struct Info {
 impl Store {
     pub(crate) fn new() -> Self {
         Self {
-            database: Mutex::new(Connection::NotTried),
+            database: RefCell::new(Connection::NotTried),
+            opening: Turns::default(),
             memory: Memory::default(),
             trouble: RefCell::new(None),
             was_open: Cell::new(false),
@@ -112,7 +128,7 @@ impl Store {
             return kept;
         }
         let stored: Uint8Array = self
-            .read(OBJECTS, &sha256.to_string())
+            .read(OBJECTS, Some(&sha256.to_string()))
             .await
             .ok()??
             .dyn_into()
@@ -124,13 +140,11 @@ impl Store {
     pub(crate) async fn put_object(&self, sha256: Sha256Digest, bytes: &Uint8Array) {
         let key = JsValue::from(sha256.to_string());
         let size = JsValue::from(bytes.length());
-        if !self
-            .write(&[
-                (OBJECTS, &key, Some(bytes.as_ref())),
-                (SIZES, &key, Some(&size)),
-            ])
-            .await
-        {
+        let changes = [
+            (OBJECTS, &key, Change::Put(bytes)),
+            (SIZES, &key, Change::Put(&size)),
+        ];
+        if !self.change(&changes).await.is_committed() {
             self.memory
                 .objects
                 .borrow_mut()
@@ -142,8 +156,12 @@ impl Store {
     pub(crate) async fn drop_object(&self, sha256: Sha256Digest) {
         self.memory.objects.borrow_mut().remove(&sha256);
         let key = JsValue::from(sha256.to_string());
-        self.write(&[(OBJECTS, &key, None), (SIZES, &key, None)])
-            .await;
+        // What stays is dropped again when it is read.
+        self.change(&[
+            (OBJECTS, &key, Change::Delete),
+            (SIZES, &key, Change::Delete),
+        ])
+        .await;
     }
 
     /// All metadata files kept for a root pin, unchecked but within the limits; empty where there are none.
@@ -151,7 +169,7 @@ impl Store {
         if let Some(kept) = self.memory.metadata.borrow().get(&pin) {
             return kept.clone();
         }
-        match self.read(METADATA, &pin.to_string()).await {
+        match self.read(METADATA, Some(&pin.to_string())).await {
             Ok(Some(record)) => from_record(&record, limits),
             // What cannot be read is noted as trouble, and fetched anew.
             Ok(None) | Err(_) => CachedMetadata::default(),
@@ -164,25 +182,23 @@ impl Store {
             return kept.clone();
         }
         // Nothing depends on it: a record that cannot be read makes later imports slower.
-        let record = self.read(VISITS, &release.to_string()).await.ok().flatten();
+        let record = self
+            .read(VISITS, Some(&release.to_string()))
+            .await
+            .ok()
+            .flatten();
         record.map(visits_of).unwrap_or_default()
     }
 
     /// Adds to the [`visits`](Self::visits) of a release, those of other tabs included.
     pub(crate) async fn add_visits(&self, release: Sha256Digest, objects: &[u32]) {
         let key = JsValue::from(release.to_string());
-        let stored = self
-            .commit(async |database| {
-                let transaction = database.transaction(&[VISITS], TransactionMode::ReadWrite)?;
-                let store = transaction.object_store(VISITS)?;
-                let current = store.get(key.clone())?.await?;
-                let all = united(current.map(visits_of).unwrap_or_default(), objects);
-                let record = Uint32Array::from(all.as_slice());
-                store.put(&record, Some(&key))?.await?;
-                transaction.await
-            })
-            .await;
-        if !stored {
+        let next = |current: Option<JsValue>| {
+            let all = united(current.map(visits_of).unwrap_or_default(), objects);
+            Some(Uint32Array::from(all.as_slice()).into())
+        };
+        let changes = [(VISITS, &key, Change::Update(&next))];
+        if !self.change(&changes).await.is_committed() {
             let mut memory = self.memory.visits.borrow_mut();
             let all = memory.get_or_insert_with(release, Vec::new);
             *all = united(std::mem::take(all), objects);
@@ -200,19 +216,13 @@ impl Store {
         limits: &Limits,
     ) {
         let key = JsValue::from(pin.to_string());
-        let stored = self
-            .commit(async |database| {
-                let transaction = database.transaction(&[METADATA], TransactionMode::ReadWrite)?;
-                let store = transaction.object_store(METADATA)?;
-                let current = store.get(key.clone())?.await?;
-                let current = current.map(|record| from_record(&record, limits));
-                let next = further(current.as_ref(), metadata, seen);
-                if current.as_ref() != Some(&next) {
-                    store.put(&to_record(&next), Some(&key))?.await?;
-                }
-                transaction.await
-            })
-            .await;
+        let next = |current: Option<JsValue>| {
+            let current = current.map(|record| from_record(&record, limits));
+            let next = further(current.as_ref(), metadata, seen);
+            (current.as_ref() != Some(&next)).then(|| to_record(&next).into())
+        };
+        let changes = [(METADATA, &key, Change::Update(&next))];
+        let stored = self.change(&changes).await.is_committed();
         let mut memory = self.memory.metadata.borrow_mut();
         if stored {
             memory.remove(&pin);
@@ -234,7 +244,7 @@ impl Store {
         if kept.is_some() {
             return Ok(kept);
         }
-        match self.read(FIRST_USE, repository).await? {
+        match self.read(FIRST_USE, Some(repository)).await? {
             None => Ok(None),
             Some(value) => parse_pin(&value, repository).map(Some),
         }
@@ -249,42 +259,35 @@ impl Store {
         repository: &str,
         pin: Sha256Digest,
     ) -> Result<Sha256Digest, StoreError> {
-        let Some(database) = self.open().await else {
-            return Ok(*self
-                .memory
-                .first_use
-                .borrow_mut()
-                .get_or_insert_with(repository.to_owned(), || pin));
-        };
         let key = JsValue::from(repository);
-        let settled = async {
-            let transaction = database.transaction(&[FIRST_USE], TransactionMode::ReadWrite)?;
-            let store = transaction.object_store(FIRST_USE)?;
-            let current = store.get(key.clone())?.await?;
-            if current.is_none() {
-                store
-                    .put(&JsValue::from(pin.to_string()), Some(&key))?
-                    .await?;
-            }
-            Ok((transaction.await, current))
+        let found = RefCell::new(None);
+        let next = |current: Option<JsValue>| {
+            let next = current.is_none().then(|| pin.to_string().into());
+            found.replace(current);
+            next
         };
-        match settled.await {
-            Ok((_, Some(current))) => parse_pin(&current, repository),
-            Ok((written, None)) => {
-                if !self.committed(written) {
-                    // Full, for example: it holds for as long as the page.
-                    self.memory
-                        .first_use
-                        .borrow_mut()
-                        .insert(repository.to_owned(), pin);
-                }
-                Ok(pin)
-            }
-            Err(error) => {
-                self.note(&error);
-                Err(translate(&error))
+        match self
+            .change(&[(FIRST_USE, &key, Change::Update(&next))])
+            .await
+        {
+            // Full, for example: it holds for as long as the page.
+            Outcome::Absent | Outcome::Failed(StoreError::Quota { .. }) => {}
+            Outcome::Failed(error) => return Err(error),
+            Outcome::Committed => {
+                return match found.take() {
+                    Some(current) => parse_pin(&current, repository),
+                    None => Ok(pin),
+                };
             }
         }
+        if let Some(current) = found.take() {
+            return parse_pin(&current, repository);
+        }
+        Ok(*self
+            .memory
+            .first_use
+            .borrow_mut()
+            .get_or_insert_with(repository.to_owned(), || pin))
     }
 
     /// Counts what is there.
@@ -293,7 +296,7 @@ impl Store {
         let mut repositories = self.keys(METADATA).await.len();
         for key in self.keys(SIZES).await {
             let size = self
-                .read(SIZES, &key)
+                .read(SIZES, Some(&key))
                 .await
                 .ok()
                 .flatten()
@@ -338,30 +341,22 @@ impl Store {
         self.memory.objects.borrow_mut().clear();
         self.memory.metadata.borrow_mut().clear();
         self.memory.visits.borrow_mut().clear();
-        let Some(database) = self.open().await else {
-            return Ok(());
-        };
-        let stores = [OBJECTS, SIZES, METADATA, VISITS];
-        let cleared = async {
-            let transaction = database.transaction(&stores, TransactionMode::ReadWrite)?;
-            for name in stores {
-                transaction.object_store(name)?.clear()?.await?;
-            }
-            transaction.await
-        }
-        .await;
-        match cleared {
-            Ok(_) => {
+        let none = JsValue::UNDEFINED;
+        let changes = [OBJECTS, SIZES, METADATA, VISITS].map(|store| (store, &none, Change::Clear));
+        match self.change(&changes).await {
+            Outcome::Committed => {
                 // There is room again.
                 self.trouble.borrow_mut().take();
                 Ok(())
             }
-            Err(error) => Err(translate(&error)),
+            Outcome::Absent => Ok(()),
+            Outcome::Failed(error) => Err(error),
         }
     }
 
-    /// One record; `None` if there is none or if the database could not be opened at all.
-    async fn read(&self, store: &str, key: &str) -> Result<Option<JsValue>, StoreError> {
+    /// One record, or all keys; `None` if there is none or if the database could not be opened at all.
+    async fn read(&self, store: &str, key: Option<&str>) -> Result<Option<JsValue>, StoreError> {
+        let key = key.map(JsValue::from);
         for last in [false, true] {
             let Some(database) = self.open().await else {
                 // Never there: nothing was ever kept in it. Gone: nobody can tell what it holds.
@@ -370,113 +365,60 @@ impl Store {
                     _ => Ok(None),
                 };
             };
-            let value = async {
-                let transaction = database.transaction(&[store], TransactionMode::ReadOnly)?;
-                transaction
-                    .object_store(store)?
-                    .get(JsValue::from(key))?
-                    .await
-            };
-            match value.await {
+            match database::read(&database, store, key.as_ref()).await {
                 Ok(value) => return Ok(value),
                 // Another tab may have closed the connection: once more with a new one.
                 Err(error) if !last && self.reopen(&error) => {}
-                Err(error) => {
-                    self.note(&error);
-                    return Err(translate(&error));
-                }
+                Err(error) => return Err(self.note(&error)),
             }
         }
         Ok(None)
     }
 
     async fn keys(&self, store: &str) -> Vec<String> {
-        let Some(database) = self.open().await else {
-            return Vec::new();
-        };
-        let keys = async {
-            let transaction = database.transaction(&[store], TransactionMode::ReadOnly)?;
-            transaction
-                .object_store(store)?
-                .get_all_keys(None, None)?
-                .await
-        }
-        .await;
-        keys.unwrap_or_else(|error| {
-            self.note(&error);
-            Vec::new()
-        })
-        .iter()
-        .filter_map(JsValue::as_string)
-        .collect()
+        let keys = self.read(store, None).await.ok().flatten();
+        keys.and_then(|keys| keys.dyn_into::<Array>().ok())
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|key| key.as_string())
+            .collect()
     }
 
-    /// Puts or deletes records in one transaction. False if the database did not take them.
-    async fn write(&self, records: &[(&str, &JsValue, Option<&JsValue>)]) -> bool {
-        let stores: Vec<&str> = records.iter().map(|(store, _, _)| *store).collect();
-        self.commit(async |database| {
-            let transaction = database.transaction(&stores, TransactionMode::ReadWrite)?;
-            for (store, key, value) in records {
-                let store = transaction.object_store(store)?;
-                match value {
-                    Some(value) => {
-                        store.put(value, Some(key))?.await?;
-                    }
-                    None => store.delete((*key).clone())?.await?,
-                }
-            }
-            transaction.await
-        })
-        .await
-    }
-
-    /// Whether a transaction went through; if not, why is noted.
-    async fn commit(
-        &self,
-        work: impl AsyncFn(&Database) -> Result<TransactionResult, idb::Error>,
-    ) -> bool {
+    /// Makes changes in one transaction.
+    async fn change(&self, changes: &[(&str, &JsValue, Change<'_>)]) -> Outcome {
         for last in [false, true] {
             let Some(database) = self.open().await else {
-                return false;
+                return Outcome::Absent;
             };
-            match work(&database).await {
+            match database::change(&database, changes).await {
                 // Another tab may have closed the connection: once more with a new one.
                 Err(error) if !last && self.reopen(&error) => {}
-                result => return self.committed(result),
+                Err(error) => return Outcome::Failed(self.note(&error)),
+                Ok(true) => {
+                    // It answers again. A full one still takes small records: that is over when it was emptied.
+                    self.trouble
+                        .borrow_mut()
+                        .take_if(|trouble| matches!(trouble, StoreError::Unavailable { .. }));
+                    return Outcome::Committed;
+                }
+                Ok(false) => {
+                    return Outcome::Failed(self.fail(StoreError::Quota {
+                        reason: "the transaction was aborted".into(),
+                    }));
+                }
             }
         }
-        false
+        Outcome::Absent
     }
 
-    fn committed(&self, result: Result<TransactionResult, idb::Error>) -> bool {
-        match result {
-            Ok(result) if result.is_committed() => {
-                // It answers again. A full one still takes small records: that is over when it was emptied.
-                self.trouble
-                    .borrow_mut()
-                    .take_if(|trouble| matches!(trouble, StoreError::Unavailable { .. }));
-                true
-            }
-            Ok(_) => {
-                self.fail(StoreError::Quota {
-                    reason: "the transaction was aborted".into(),
-                });
-                false
-            }
-            Err(error) => {
-                self.note(&error);
-                false
-            }
-        }
-    }
-
-    async fn open(&self) -> Option<Rc<Database>> {
-        let mut connection = self.database.lock().await;
-        if let Connection::NotTried = *connection {
-            *connection = match open().await {
+    async fn open(&self) -> Option<IdbDatabase> {
+        let _turn = self.opening.wait().await;
+        // Whoever gives up while it is being opened leaves it for the next one to try.
+        let connection = match self.database.replace(Connection::NotTried) {
+            Connection::NotTried => match database::open(NAME, VERSION, upgrade).await {
                 Ok(database) => {
                     self.was_open.set(true);
-                    Connection::Open(Rc::new(database))
+                    Connection::Open(database)
                 }
                 Err(error) => {
                     self.fail(StoreError::Unavailable {
@@ -484,59 +426,49 @@ impl Store {
                     });
                     Connection::Refused
                 }
-            };
-        }
-        match &*connection {
-            Connection::Open(database) => Some(Rc::clone(database)),
+            },
+            tried => tried,
+        };
+        let database = match &connection {
+            Connection::Open(database) => Some(database.clone()),
             Connection::NotTried | Connection::Refused => None,
-        }
+        };
+        self.database.replace(connection);
+        database
     }
 
-    fn note(&self, error: &idb::Error) {
-        self.fail(translate(error));
+    fn note(&self, error: &JsValue) -> StoreError {
         self.reopen(error);
+        self.fail(translate(error))
     }
 
     /// Lets go of a connection that another tab has closed, so that the next access opens a new one. False if the
     /// error is of another kind.
-    fn reopen(&self, error: &idb::Error) -> bool {
-        reason(error).contains("InvalidState")
-            && self.database.try_lock().is_some_and(|mut connection| {
-                *connection = Connection::NotTried;
+    fn reopen(&self, error: &JsValue) -> bool {
+        reason(error).starts_with("InvalidState")
+            && self.opening.take().is_some_and(|_turn| {
+                self.database.replace(Connection::NotTried);
                 true
             })
     }
 
-    fn fail(&self, error: StoreError) {
-        *self.trouble.borrow_mut() = Some(error);
+    fn fail(&self, error: StoreError) -> StoreError {
+        *self.trouble.borrow_mut() = Some(error.clone());
+        error
     }
 }
 
-async fn open() -> Result<Database, idb::Error> {
-    let mut request = Factory::new()?.open(NAME, Some(VERSION))?;
-    request.on_upgrade_needed(|event| {
-        // A failure here aborts the upgrade, and the open request reports it.
-        if let Ok(database) = event.database() {
-            // Earlier versions kept objects as transferred.
-            for store in [OBJECTS, SIZES] {
-                let _ = database.delete_object_store(store);
-            }
-            for store in [OBJECTS, SIZES, METADATA, VISITS, FIRST_USE] {
-                let _ = database.create_object_store(store, ObjectStoreParams::new());
-            }
+fn upgrade(request: EventTarget) {
+    // A failure here aborts the upgrade, and the open request reports it.
+    if let Some(database) = database::upgraded(request) {
+        // Earlier versions kept objects as transferred.
+        for store in [OBJECTS, SIZES] {
+            let _ = database.delete_object_store(store);
         }
-    });
-    let mut database = request.await?;
-    // Another tab wants to delete or upgrade the database: let it.
-    database.on_version_change(|event| {
-        if let Some(database) = event
-            .target()
-            .and_then(|target| target.dyn_into::<IdbDatabase>().ok())
-        {
-            database.close();
+        for store in [OBJECTS, SIZES, METADATA, VISITS, FIRST_USE] {
+            let _ = database.create_object_store(store);
         }
-    });
-    Ok(database)
+    }
 }
 
 /// What is kept of what is stored now and what is to be stored. Who has seen what is stored may replace it; two
@@ -722,15 +654,18 @@ fn parse_pin(value: &JsValue, repository: &str) -> Result<Sha256Digest, StoreErr
         })
 }
 
-fn translate(error: &idb::Error) -> StoreError {
+fn translate(error: &JsValue) -> StoreError {
     let reason = reason(error);
-    if reason.contains("QuotaExceeded") || reason.to_ascii_lowercase().contains("quota") {
+    if reason.to_ascii_lowercase().contains("quota") {
         StoreError::Quota { reason }
     } else {
         StoreError::Unavailable { reason }
     }
 }
 
-fn reason(error: &idb::Error) -> String {
-    error.to_string().chars().take(300).collect()
+/// The kind of error, and what it says.
+fn reason(error: &JsValue) -> String {
+    let name = Reflect::get(error, &"name".into()).ok();
+    let name = name.and_then(|name| name.as_string());
+    format!("{}: {}", name.unwrap_or_default(), describe(error))
 }

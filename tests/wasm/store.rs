@@ -8,6 +8,7 @@ use webimport_core::limits::Limits;
 use webimport_core::time::UnixTime;
 use webimport_core::workflow::{CachedMetadata, Chain};
 
+use crate::concurrent::both;
 use crate::store::Store;
 
 fn bytes(text: &str) -> (Sha256Digest, Uint8Array) {
@@ -297,7 +298,11 @@ async fn two_readers_share_one_opening() {
     let (sha256, object) = bytes("opened once");
     Store::new().put_object(sha256, &object).await;
     let store = Store::new();
-    let (a, b) = futures_util::future::join(store.object(sha256), store.object(sha256)).await;
+    let (a, b) = both(
+        Box::pin(store.object(sha256)),
+        Box::pin(store.object(sha256)),
+    )
+    .await;
     assert!(a.is_some() && b.is_some());
 }
 

@@ -3,7 +3,6 @@
 //! Metadata is read once, in the order of its keys, and looked up afterwards. A list does that in a fraction of the
 //! code of a search tree, and every page downloads the code. Inserting between others moves those behind it.
 
-use alloc::collections::BinaryHeap;
 use alloc::vec::{self, Vec};
 use core::borrow::Borrow;
 use core::ops::Index;
@@ -139,8 +138,58 @@ impl<K: Ord, V> Map<K, V> {
 
 /// The items in order; in n log n steps, however a hostile list is ordered, and in a tenth of the code of the
 /// standard library's sorts, which are for lists that take long to sort.
-pub fn sorted<T: Ord>(items: Vec<T>) -> Vec<T> {
-    BinaryHeap::from(items).into_sorted_vec()
+pub fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
+    heap_sort(&mut items);
+    items
+}
+
+/// What sorting asks of a list, so that one sort does for lists of everything.
+trait Sortable {
+    fn count(&self) -> usize;
+    /// Whether one item belongs before another.
+    fn is_before(&self, one: usize, other: usize) -> bool;
+    fn exchange(&mut self, one: usize, other: usize);
+}
+
+impl<T: Ord> Sortable for Vec<T> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn is_before(&self, one: usize, other: usize) -> bool {
+        self.get(one) < self.get(other)
+    }
+
+    fn exchange(&mut self, one: usize, other: usize) {
+        self.swap(one, other);
+    }
+}
+
+/// Heapsort: the first part of the list is a heap, whose largest item goes to its end.
+fn heap_sort(items: &mut dyn Sortable) {
+    let count = items.count();
+    for top in (0..count / 2).rev() {
+        sift_down(items, top, count);
+    }
+    for end in (1..count).rev() {
+        items.exchange(0, end);
+        sift_down(items, 0, end);
+    }
+}
+
+/// Moves an item down to where nothing below it is larger.
+fn sift_down(items: &mut dyn Sortable, mut at: usize, end: usize) {
+    loop {
+        let mut child = 2 * at + 1;
+        if child + 1 < end && items.is_before(child, child + 1) {
+            child += 1;
+        }
+        if child >= end || !items.is_before(at, child) {
+            return;
+        }
+        items.exchange(at, child);
+        at = child;
+    }
 }
 
 /// Whether no item is there twice.
