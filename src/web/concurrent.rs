@@ -3,10 +3,12 @@
 //! `futures-util` has all of it, made anew for each kind of future. Here few are under way at a time, so that each is
 //! asked whenever one of them can go on.
 
-use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::{Poll, Waker};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::{Poll, Waker};
 
 use webimport_core::error::Error;
 

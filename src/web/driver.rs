@@ -4,8 +4,15 @@
 //! cache is read first and hashed like everything else. What a failed load has fetched and verified stays in
 //! the cache; nothing of it reaches Python.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use alloc::borrow::ToOwned as _;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::string::ToString as _;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
 
 use js_sys::Uint8Array;
 use serde::Serialize;
@@ -366,7 +373,7 @@ impl Load<'_> {
         let incomplete = manifest.partial || plan.others.iter().any(|index| is_open[*index]);
         // What earlier visits came to use comes first.
         let mut later = [lost, plan.others, plan.sources].concat();
-        later.retain(|index| std::mem::take(&mut is_open[*index]));
+        later.retain(|index| core::mem::take(&mut is_open[*index]));
         let description = Description {
             path: manifest.mount_path(target.sha256),
             bytecode: manifest.has_bytecode(tag).then(|| tag.clone()),

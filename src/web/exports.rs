@@ -3,9 +3,13 @@
 //! Structured values cross as JSON text, bytes as `Uint8Array`. A failure is thrown as a plain object
 //! `{code, message, hint}`, of which the facade makes an `Error`.
 
-use std::cell::RefCell;
-use std::fmt;
-use std::rc::Rc;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::fmt;
 
 use js_sys::{Array, Date, Function, Object, Promise, Reflect, Uint8Array, Uint32Array};
 use serde::Serialize;

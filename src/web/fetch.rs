@@ -4,10 +4,14 @@
 //! load for ever (TUF: endless data, slow retrieval). Only transient failures are tried again.
 //! Nothing is verified here.
 
-use std::cell::Cell;
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
+use core::cell::Cell;
+use core::future::poll_fn;
+use core::pin::pin;
+use core::task::Poll;
 
 use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -322,7 +326,7 @@ impl Deadline {
     reason = "saturates"
 )]
 fn seconds(milliseconds: f64) -> u32 {
-    (milliseconds / 1_000.0).ceil() as u32
+    (milliseconds as u32).div_ceil(1_000)
 }
 
 async fn body(

@@ -5,8 +5,13 @@
 //! to be fetched. Everything that is given or held has been verified. Held bytes are there for readers that cannot wait,
 //! as neither the cache nor the network answers those; what there is no room for is in the cache alone.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
 
 use js_sys::Uint8Array;
 use serde::Serialize;

@@ -3,6 +3,8 @@
 //! One member, and nothing after it. `flate2` would do this too, with 16 KiB of tables for checksums that every page
 //! downloads: what is read here is small, and its checksum is the least of what is checked of it.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;

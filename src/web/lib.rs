@@ -18,9 +18,16 @@
 //! | `request` | what the facade asks for |
 //! | `files` | what of a loaded release comes later |
 //! | `exports` | the border to JavaScript |
+//! | `bare` | what the standard library would bring |
 
 #![cfg(target_arch = "wasm32")]
+// The tests have the standard library's harness.
+#![cfg_attr(not(test), no_std)]
 
+extern crate alloc;
+
+#[cfg(not(test))]
+mod bare;
 mod bytes;
 mod concurrent;
 mod driver;

@@ -4,7 +4,10 @@
 //! of the bytes as transferred, before anything is decoded. The cache has decoded bytes, as a second visit should wait for
 //! no decompression.
 
-use std::rc::Rc;
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
 
 use js_sys::{Date, Uint8Array};
 use webimport_core::digest::Expected;

@@ -1,5 +1,7 @@
 //! What the facade asks for, as JSON text. It is read field by field, like everything else that comes from outside.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::Fault;
 use webimport_core::fields::{self, Fields};

@@ -14,7 +14,12 @@
 
 mod database;
 
-use std::cell::{Cell, RefCell};
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
 
 use js_sys::{Array, Object, Reflect, Uint8Array, Uint32Array};
 use wasm_bindgen::prelude::*;
@@ -201,7 +206,7 @@ impl Store {
         if !self.change(&changes).await.is_committed() {
             let mut memory = self.memory.visits.borrow_mut();
             let all = memory.get_or_insert_with(release, Vec::new);
-            *all = united(std::mem::take(all), objects);
+            *all = united(core::mem::take(all), objects);
         }
     }
 

@@ -1,7 +1,7 @@
 //! A pause. `gloo-timers` has one too, with channels and closures of its own for it.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use core::pin::Pin;
+use core::task::{Context, Poll};
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;

@@ -3,6 +3,7 @@
 //! `String.prototype.normalize`, `toLowerCase` and `toUpperCase` are defined by the Unicode standard and depend on no
 //! language. Nothing but paths that are not ASCII comes here.
 
+use alloc::string::String;
 use js_sys::JsString;
 use webimport_core::path::Change;
 

@@ -15,6 +15,7 @@
 extern crate alloc;
 
 #[cfg(not(test))]
+#[path = "../../src/web/bare.rs"]
 mod bare;
 #[cfg(feature = "suite")]
 mod rsa;

@@ -73,7 +73,11 @@ fn verifier(rooms: &Rooms) -> Module<'static> {
         log: "wasm-pack-build-core",
         package: "webimport-conformance",
         folder: "tests/conformance",
-        sources: &["tests/conformance", "src/cli/src/bin/webimport-tuf-client"],
+        sources: &[
+            "tests/conformance",
+            "src/cli/src/bin/webimport-tuf-client",
+            "src/web/bare.rs",
+        ],
         target: "nodejs",
         features: &[],
         name: "core",
