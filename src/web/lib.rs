@@ -21,12 +21,11 @@
 //! | `bare` | what the standard library would bring |
 
 #![cfg(target_arch = "wasm32")]
-// The tests have the standard library's harness.
-#![cfg_attr(not(test), no_std)]
+#![cfg_attr(feature = "bare", no_std)]
 
 extern crate alloc;
 
-#[cfg(not(test))]
+#[cfg(feature = "bare")]
 mod bare;
 mod bytes;
 mod concurrent;

@@ -39,7 +39,7 @@ pub(crate) fn build(rooms: &Rooms) -> Result<()> {
         folder: ".",
         sources: &["src/web"],
         target: "web",
-        features: &[],
+        features: &["--features", "bare"],
         name: "webimport",
         out: rooms.web(),
     };
