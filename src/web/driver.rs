@@ -30,18 +30,17 @@ use webimport_core::url::RepositoryUrl;
 use webimport_core::workflow::{Absence, CachedMetadata, MetadataFetch, Refresh, RootTrust, Step};
 
 use crate::fetch::{Patience, Size, Traffic, fetch};
-use crate::files::Files;
+use crate::files::{Files, Listing};
 use crate::objects::{Object, Objects, Origin, PARALLEL, Watch};
 use crate::request::Request;
+use crate::shards;
 use crate::store::Store;
 use crate::unicode::platform;
 
 /// A verified release, ready to be mounted.
 pub(crate) struct Prepared {
     pub(crate) description: Description,
-    pub(crate) paths: Vec<String>,
-    /// Three numbers for each path: object, offset and size in bytes.
-    pub(crate) spans: Vec<u32>,
+    pub(crate) listing: Listing,
     /// The objects that are there.
     pub(crate) given: Vec<usize>,
     /// Their bytes, decoded.
@@ -65,6 +64,8 @@ pub(crate) struct Description {
     requires_python: Option<String>,
     /// Modules come as they are imported.
     partial: bool,
+    /// Folders are looked into as they are imported from.
+    sharded: bool,
     /// Modules may be imported whose bytes are still to come.
     incomplete: bool,
     /// Whether the release has its sources.
@@ -188,20 +189,6 @@ enum Standing {
     Fallback(FetchError),
 }
 
-/// Where a mount finds each file: its path, and its object, offset and size in bytes.
-fn tree(manifest: &Manifest, tag: &CacheTag) -> (Vec<String>, Vec<u32>) {
-    let (mut paths, mut spans) = (Vec::new(), Vec::new());
-    for file in &manifest.files {
-        if manifest.objects[file.object].is_for(tag) {
-            paths.push(manifest.mounted_path(file).into_owned());
-            // All three are below 4 GiB by the limits that the manifest was checked against.
-            let span = [file.object as u64, file.offset, file.size];
-            spans.extend(span.map(|number| u32::try_from(number).unwrap_or(u32::MAX)));
-        }
-    }
-    (paths, spans)
-}
-
 /// An object that a load gets.
 struct Wanted {
     index: usize,
@@ -307,7 +294,7 @@ impl Driver {
 
 impl Load<'_> {
     async fn run(self, request: Request) -> Result<Prepared, Error> {
-        let found = self.find().await?;
+        let mut found = self.find().await?;
         self.name(&found.target);
         let manifest = &found.manifest;
         manifest.check_modules(&self.modules)?;
@@ -320,17 +307,21 @@ impl Load<'_> {
         }
 
         let tag = &self.tag;
-        let mut plan = manifest.plan(tag, &self.modules)?;
+        let on_damage = |error| self.warn(&error);
+        let watch = self.watch(&|_| {}, &on_damage);
+        let manifest = &mut found.manifest;
+        let mut plan =
+            shards::plan(manifest, tag, &self.modules, &self.objects, &watch).await?;
         if !request.waits {
             plan.now = sorted([plan.now, plan.others].concat());
             plan.others = Vec::new();
         }
         let (mut network, mut cache) = (Network::default(), Cache::default());
-        let (mut paths, mut spans) = (Vec::new(), Vec::new());
         let (mut given, mut buffers) = (Vec::new(), Vec::new());
         let mut lost = Vec::new();
         if !already {
-            let wanted = self.wanted(&found, tag, &plan).await;
+            let wanted = self.wanted(&mut found, &plan, &watch).await;
+            let manifest = &found.manifest;
             let counts = manifest.files_per_object();
             for (index, object) in self.objects(manifest, &wanted, &counts).await? {
                 let files = counts[index];
@@ -345,7 +336,6 @@ impl Load<'_> {
                 buffers.push(object.bytes);
             }
             lost = welcome_but_lost(&wanted, &given);
-            (paths, spans) = tree(manifest, tag);
             self.warn_of_foreign_bytecode(manifest, tag);
         }
         network.bytes = self.traffic.bytes.get();
@@ -360,7 +350,6 @@ impl Load<'_> {
             trust,
             offline,
         } = found;
-        let manifest = manifest.into_inner();
         let mut is_open = vec![true; manifest.objects.len()];
         for index in &given {
             is_open[*index] = false;
@@ -381,6 +370,7 @@ impl Load<'_> {
             requires: manifest.requires.clone(),
             requires_python: manifest.requires_python.clone(),
             partial: manifest.partial,
+            sharded: !manifest.shards.is_empty(),
             incomplete,
             source: manifest.source,
             repository: self.resolution.repository.to_string(),
@@ -402,26 +392,34 @@ impl Load<'_> {
         );
         Ok(Prepared {
             description,
-            paths,
-            spans,
+            listing: if already {
+                Listing::default()
+            } else {
+                files.listing()
+            },
             given,
             buffers,
             files: Rc::new(files),
         })
     }
 
-    /// The objects of the plan, and those that earlier visits came to use.
-    async fn wanted(&self, found: &Found, tag: &CacheTag, plan: &Plan) -> Vec<Wanted> {
+    /// The objects of the plan, and those that earlier visits came to use. Shards of earlier visits are added.
+    async fn wanted(&self, found: &mut Found, plan: &Plan, watch: &Watch<'_>) -> Vec<Wanted> {
         let mut wanted: Vec<Wanted> = plan.now.iter().copied().map(Wanted::needed).collect();
-        if found.manifest.partial || !plan.others.is_empty() {
-            let visited = self.driver.store.visits(found.target.sha256).await;
-            let visited = visited.into_iter().map(|index| index as usize);
-            let visited = visited.filter(|index| {
-                let entry = found.manifest.objects.get(*index);
-                entry.is_some_and(|entry| entry.is_for(tag))
-                    && plan.now.binary_search(index).is_err()
-            });
-            wanted.extend(visited.map(Wanted::welcome));
+        let Found {
+            target, manifest, ..
+        } = found;
+        if manifest.partial || !plan.others.is_empty() {
+            let visited = self.driver.store.visits(target.sha256).await;
+            shards::add_visited(manifest, &visited, &self.objects.cached(), watch).await;
+            for (index, entry) in manifest.objects.iter().enumerate() {
+                if entry.is_for(&self.tag)
+                    && visited.binary_search(&entry.decoded_sha256).is_ok()
+                    && plan.now.binary_search(&index).is_err()
+                {
+                    wanted.push(Wanted::welcome(index));
+                }
+            }
         }
         wanted
     }
@@ -592,15 +590,16 @@ impl Load<'_> {
         let Ok(Lookup::Found((target, _))) = self.resolution.find(newest) else {
             return None;
         };
-        let manifest = self.cached_manifest(&target).await?.ok()?;
-        let plan = if self.loaded.contains(&target.sha256) {
-            Plan::default()
-        } else {
-            manifest.plan(&self.tag, &self.modules).ok()?
-        };
+        let mut manifest = self.cached_manifest(&target).await?.ok()?;
         let on_damage = |error| self.warn(&error);
         let watch = self.watch(&|_| {}, &on_damage);
         let cached = self.objects.cached();
+        let plan = if self.loaded.contains(&target.sha256) {
+            Plan::default()
+        } else {
+            let plan = shards::plan(&mut manifest, &self.tag, &self.modules, &cached, &watch);
+            plan.await.ok()?
+        };
         let objects = stream::iter(&plan.now)
             .map(|index| {
                 let (entry, watch, cached) = (&manifest.objects[*index], &watch, &cached);

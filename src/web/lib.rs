@@ -28,6 +28,7 @@ mod files;
 mod gzip;
 mod objects;
 mod request;
+mod shards;
 mod store;
 mod timer;
 mod unicode;

@@ -9,7 +9,7 @@
 //! | `objects` | digest, hex | the bytes of that digest, decoded where they were not transferred so, `Uint8Array` |
 //! | `sizes` | digest, hex | their number, so that a sum needs no bytes |
 //! | `metadata` | root pin, hex | all metadata files of one repository, one record: `{roots, timestamp, snapshot, targets, whole, clockFloor}` |
-//! | `visits` | manifest digest, hex | the objects of a release that were used beyond its first load, `Uint32Array` |
+//! | `visits` | manifest digest, hex | the digests of the objects and shards of a release that were used beyond its first load, decoded, one behind the other, `Uint8Array` |
 //! | `first_use` | repository URL | the root pin that was trusted on first use, hex |
 
 use std::cell::{Cell, RefCell};
@@ -19,7 +19,7 @@ use futures_util::lock::Mutex;
 use idb::{
     Database, DatabaseEvent as _, Factory, ObjectStoreParams, TransactionMode, TransactionResult,
 };
-use js_sys::{Array, Object, Reflect, Uint8Array, Uint32Array};
+use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use web_sys::IdbDatabase;
 use webimport_core::digest::Sha256Digest;
@@ -32,7 +32,7 @@ use webimport_core::workflow::{CachedMetadata, Chain};
 use crate::bytes::allocate;
 
 const NAME: &str = "webimport";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 const OBJECTS: &str = "objects";
 const SIZES: &str = "sizes";
 const METADATA: &str = "metadata";
@@ -44,6 +44,8 @@ const MAX_ROOTS: u32 = 4096;
 const MAX_TARGETS: usize = 1024;
 /// Objects that a record of visits may name: more than a release has files.
 const MAX_VISITS: u32 = 1_000_000;
+/// Bytes of a digest.
+const DIGEST: usize = 32;
 /// 9999-12-31T23:59:59Z, the last time that metadata can state.
 const LAST_SECOND: f64 = 253_402_300_799.0;
 
@@ -68,7 +70,7 @@ enum Connection {
 struct Memory {
     objects: RefCell<Map<Sha256Digest, Uint8Array>>,
     metadata: RefCell<Map<Sha256Digest, CachedMetadata>>,
-    visits: RefCell<Map<Sha256Digest, Vec<u32>>>,
+    visits: RefCell<Map<Sha256Digest, Vec<Sha256Digest>>>,
     first_use: RefCell<Map<String, Sha256Digest>>,
 }
 
@@ -158,8 +160,9 @@ impl Store {
         }
     }
 
-    /// The objects that visits of a release have come to use beyond what its load brings, by index, unchecked.
-    pub(crate) async fn visits(&self, release: Sha256Digest) -> Vec<u32> {
+    /// The objects and shards that visits of a release have come to use beyond what its load brings, by the digest of
+    /// their decoded bytes, in order, unchecked.
+    pub(crate) async fn visits(&self, release: Sha256Digest) -> Vec<Sha256Digest> {
         if let Some(kept) = self.memory.visits.borrow().get(&release) {
             return kept.clone();
         }
@@ -169,7 +172,7 @@ impl Store {
     }
 
     /// Adds to the [`visits`](Self::visits) of a release, those of other tabs included.
-    pub(crate) async fn add_visits(&self, release: Sha256Digest, objects: &[u32]) {
+    pub(crate) async fn add_visits(&self, release: Sha256Digest, objects: &[Sha256Digest]) {
         let key = JsValue::from(release.to_string());
         let stored = self
             .commit(async |database| {
@@ -177,7 +180,9 @@ impl Store {
                 let store = transaction.object_store(VISITS)?;
                 let current = store.get(key.clone())?.await?;
                 let all = united(current.map(visits_of).unwrap_or_default(), objects);
-                let record = Uint32Array::from(all.as_slice());
+                let record = all.iter().flat_map(Sha256Digest::as_bytes);
+                let record: Vec<u8> = record.copied().collect();
+                let record = Uint8Array::from(record.as_slice());
                 store.put(&record, Some(&key))?.await?;
                 transaction.await
             })
@@ -517,8 +522,8 @@ async fn open() -> Result<Database, idb::Error> {
     request.on_upgrade_needed(|event| {
         // A failure here aborts the upgrade, and the open request reports it.
         if let Ok(database) = event.database() {
-            // Earlier versions kept objects as transferred.
-            for store in [OBJECTS, SIZES] {
+            // Earlier versions kept objects as transferred, or visits by index.
+            for store in [OBJECTS, SIZES, VISITS] {
                 let _ = database.delete_object_store(store);
             }
             for store in [OBJECTS, SIZES, METADATA, VISITS, FIRST_USE] {
@@ -634,17 +639,23 @@ fn from_pairs(pairs: JsValue, limits: &Limits) -> Option<Map<String, Vec<u8>>> {
 }
 
 /// What a record of visits holds; empty if it is none of ours.
-fn visits_of(record: JsValue) -> Vec<u32> {
+fn visits_of(record: JsValue) -> Vec<Sha256Digest> {
+    let digests = |record: Uint8Array| {
+        let bytes = record.to_vec();
+        let (digests, _) = bytes.as_chunks::<DIGEST>();
+        let digests = digests.iter().map(|raw| Sha256Digest::from_raw(*raw));
+        united(digests.collect(), &[])
+    };
     record
-        .dyn_into::<Uint32Array>()
+        .dyn_into::<Uint8Array>()
         .ok()
-        .filter(|record| record.length() <= MAX_VISITS)
-        .map(|record| united(record.to_vec(), &[]))
+        .filter(|record| record.length() / DIGEST as u32 <= MAX_VISITS)
+        .map(digests)
         .unwrap_or_default()
 }
 
 /// All of both, in order, each once.
-fn united(mut visits: Vec<u32>, more: &[u32]) -> Vec<u32> {
+fn united(mut visits: Vec<Sha256Digest>, more: &[Sha256Digest]) -> Vec<Sha256Digest> {
     visits.extend(more);
     let mut visits = sorted(visits);
     visits.dedup();

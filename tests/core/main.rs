@@ -42,6 +42,7 @@ mod resolve;
 mod roots;
 #[cfg(test)]
 mod sample;
+mod shards;
 #[cfg(test)]
 mod signatures;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::store::Store;
 use crate::unicode::platform;
 
 /// A partial release `late` with a module for each of these contents: `late/m00.py` and so on.
-fn manifest(contents: &[String]) -> Manifest {
+fn manifest(contents: &[String]) -> Verified<Manifest> {
     let digest = |content: &String| Sha256Digest::of(content.as_bytes());
     let objects: Vec<_> = contents
         .iter()
@@ -43,9 +43,7 @@ fn manifest(contents: &[String]) -> Manifest {
         sha256: Sha256Digest::of(&bytes),
     };
     let name = "late".parse().unwrap();
-    Manifest::parse_with(&bytes, &signed, &name, None, &Limits::default(), platform)
-        .map(Verified::into_inner)
-        .unwrap()
+    Manifest::parse_with(&bytes, &signed, &name, None, &Limits::default(), platform).unwrap()
 }
 
 /// The files of such a release of which nothing was loaded. The cache has the contents but for those in `lost`.

@@ -20,7 +20,9 @@ use webimport_core::workflow::{Absence, CachedMetadata, Refresh, RootTrust, Step
 
 use crate::observe::{Event, Observer, Unit};
 use crate::repository::{Lifetimes, ROLES};
+use crate::shards;
 use crate::source::{Answer, ORIGIN, Source, Transport};
+use crate::verify;
 
 /// What to check.
 #[derive(Debug, Clone)]
@@ -408,7 +410,8 @@ impl Doctor<'_> {
                 // No role that may name it does.
                 Err(Error::Resolve(_)) if index >= top => strays.push(format!("{name} {version}")),
                 Ok(manifest) => {
-                    for object in manifest.objects {
+                    let shards = manifest.shards.into_iter().map(|shard| shard.object);
+                    for object in shards.chain(manifest.objects) {
                         if seen.insert(object.sha256) {
                             objects.push(object);
                         }
@@ -447,7 +450,12 @@ impl Doctor<'_> {
         };
         let bytes = self.fetch(&target.path, target.length.min(self.limits.manifest))?;
         let expected = target.expected();
-        let manifest = Manifest::parse(&bytes, &expected, name, Some(version), &self.limits)?;
+        let mut manifest = Manifest::parse(&bytes, &expected, name, Some(version), &self.limits)?;
+        let limits = self.limits.clone();
+        shards::add_all(&mut manifest, &limits, |object| {
+            let bytes = self.fetch(&object.path(), object.size)?;
+            Ok::<_, Error>(verify::decoded(object, bytes)?)
+        })?;
         Ok(manifest.into_inner())
     }
 

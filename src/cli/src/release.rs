@@ -10,13 +10,15 @@ use std::io;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use webimport_core::digest::Sha256Digest;
+use webimport_core::closure::Planned;
+use webimport_core::digest::{Expected, Sha256Digest};
 use webimport_core::error::{Coded, VerifyError};
 use webimport_core::limits::Limits;
 use webimport_core::manifest::{
     Distribution, Encoding, FORMAT, FileEntry, ImportNames, Manifest, ObjectEntry,
 };
 use webimport_core::names::{CacheTag, Channel, NameSyntax, ReleaseName, Version};
+use webimport_core::shards::split;
 
 use crate::bytecode::{
     self, Bytecode, BytecodeChoice, BytecodeError, MAIN_TAG, SourceChoice, cache_path,
@@ -28,6 +30,8 @@ use crate::pack::{Layout, Packed};
 use crate::project::{self, ProjectError, Settings};
 use crate::repository::{Publication, Published, Repository, RepositoryError, Validity};
 use crate::requirement;
+use crate::shards;
+use crate::verify;
 use crate::wheel::{self, Wheel, WheelError, WheelLimits, normalized_name};
 
 /// A release is partial if what one interpreter needs of it has more bytes than this, decoded: what is not
@@ -94,8 +98,10 @@ pub struct Released {
     pub source: bool,
     /// Files, bytecode included.
     pub files: usize,
-    /// Objects.
+    /// Objects, shards included.
     pub objects: usize,
+    /// Shards of the manifest.
+    pub shards: usize,
     /// All objects as stored, in bytes.
     pub bytes: u64,
     /// All files, in bytes.
@@ -321,17 +327,26 @@ pub fn release(
         partial: kinds.needed() > PARTIAL_ABOVE,
         entry,
         source: options.source == SourceChoice::Included,
+        tags: Vec::new(),
         objects: Vec::new(),
         files: Vec::new(),
+        shards: Vec::new(),
     };
-    let packed = if manifest.partial {
+    let mut packed = if manifest.partial {
         kinds.pack(Layout::Partial, &|_| true, observer)?
     } else {
         let first = kinds.first(&manifest, &imports);
         kinds.pack(Layout::Whole, &|path| first.contains(path), observer)?
     };
-    (manifest.objects, manifest.files) = (packed.objects, packed.files);
-    let manifest = finish(manifest, &imports.executed)?;
+    manifest.objects = std::mem::take(&mut packed.objects);
+    manifest.files = std::mem::take(&mut packed.files);
+    let whole = finish(manifest, &imports.executed)?;
+    let files = whole.files.len();
+    let decoded_bytes = whole.files.iter().map(|file| file.size).sum();
+    let object_bytes: u64 = whole.objects.iter().map(|object| object.size).sum();
+    let objects = whole.objects.len();
+    let (manifest, shards) = divide(whole, &mut packed)?;
+    let shard_bytes: u64 = shards.iter().map(|object| object.size).sum();
     let publication = Publication {
         name: manifest.name.clone(),
         version: manifest.version.clone(),
@@ -360,10 +375,11 @@ pub fn release(
         partial: manifest.partial,
         entry: manifest.entry,
         source: manifest.source,
-        files: manifest.files.len(),
-        objects: manifest.objects.len(),
-        bytes: manifest.objects.iter().map(|object| object.size).sum(),
-        decoded_bytes: manifest.files.iter().map(|file| file.size).sum(),
+        files,
+        objects: objects + shards.len(),
+        shards: shards.len(),
+        bytes: object_bytes + shard_bytes,
+        decoded_bytes,
         notes,
     })
 }
@@ -613,6 +629,7 @@ impl<'a> Kinds<'a> {
                 object,
                 offset: 0,
                 imports: Vec::new(),
+                imports_elsewhere: Vec::new(),
             });
         }
         draft.modules = ImportNames::in_files(&draft.files, draft.source).modules;
@@ -626,7 +643,8 @@ impl<'a> Kinds<'a> {
         let mut following = 0;
         for tag in &tags {
             // What cannot be planned is refused when the manifest is complete.
-            let planned = draft.plan(tag, &[]).unwrap_or_default();
+            let planned = draft.plan(tag, &[]).ok().and_then(Planned::ready);
+            let planned = planned.unwrap_or_default();
             let now: BTreeSet<&str> = planned.now.iter().map(|object| all[*object].0).collect();
             let others = all.iter().filter(|(path, _, own)| {
                 own.is_none_or(|own| own == tag) && !now.contains(path) && !sources.contains(path)
@@ -693,7 +711,39 @@ fn size<'a>(contents: impl Iterator<Item = &'a [u8]>) -> u64 {
     contents.map(|content| content.len() as u64).sum()
 }
 
-/// Puts the files in order, fills in import names and import edges, and applies the readers' rules.
+/// Divides the manifest of a release that is partial and large, and applies the readers' rules. The objects that the
+/// shards are, too.
+fn divide(
+    whole: Manifest,
+    packed: &mut Packed,
+) -> Result<(Manifest, Vec<ObjectEntry>), ReleaseError> {
+    let limits = Limits::default();
+    let folders = shards::folders(&whole);
+    if folders.is_empty() {
+        whole.validate("release.json", &limits)?;
+        return Ok((whole, Vec::new()));
+    }
+    let mut objects = Vec::new();
+    let manifest = split(whole, &folders, |bytes| {
+        let object = packed.shard(&bytes)?;
+        objects.push(object.clone());
+        Ok::<_, ReleaseError>(object)
+    })?;
+    let bytes = to_bytes(&manifest)?;
+    let expected = Expected {
+        subject: "release.json".into(),
+        length: None,
+        sha256: Sha256Digest::of(&bytes),
+    };
+    let mut read = Manifest::parse(&bytes, &expected, &manifest.name, None, &limits)?;
+    shards::add_all(&mut read, &limits, |object| {
+        let bytes = packed.content.get(&object.sha256).cloned();
+        Ok::<_, ReleaseError>(verify::decoded(object, bytes.unwrap_or_default())?)
+    })?;
+    Ok((manifest, objects))
+}
+
+/// Puts the files in order, and fills in import names and import edges.
 fn finish(mut manifest: Manifest, imports: &Graph) -> Result<Manifest, ReleaseError> {
     manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
     let names = ImportNames::in_files(&manifest.files, manifest.source);
@@ -708,7 +758,6 @@ fn finish(mut manifest: Manifest, imports: &Graph) -> Result<Manifest, ReleaseEr
         let module = module.to_owned();
         return Err(ReleaseError::Entry { module });
     }
-    manifest.validate("release.json", &Limits::default())?;
     Ok(manifest)
 }
 
