@@ -7,6 +7,7 @@ mod harness_facts;
 mod packages;
 mod partial;
 mod refusals;
+mod shards;
 mod storage;
 mod trust;
 mod whole_path;
@@ -21,6 +22,7 @@ fn main() {
         config::tests(),
         packages::tests(),
         partial::tests(),
+        shards::tests(),
         fidelity::tests(),
         demo_page::tests(),
     ];

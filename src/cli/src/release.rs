@@ -609,10 +609,7 @@ impl<'a> Kinds<'a> {
         all.sort_unstable_by_key(|(path, _, _)| *path);
         // A manifest in which each file is an object of its own.
         let unknown = Sha256Digest::from_raw([0; 32]);
-        let mut draft = Manifest {
-            partial: true,
-            ..manifest.clone()
-        };
+        let mut draft = manifest.clone();
         for (object, (path, length, tag)) in all.iter().enumerate() {
             draft.objects.push(ObjectEntry {
                 sha256: unknown,
