@@ -132,6 +132,14 @@ fn sharded() -> Sharded {
     )
 }
 
+/// A manifest with shards, and these.
+pub(crate) fn files_of_a_release() -> (Value, Vec<Value>) {
+    let sharded = sharded();
+    let shards = sharded.shards.values();
+    let shards = shards.map(|bytes| serde_json::from_slice(bytes).unwrap());
+    (serde_json::to_value(&sharded.root).unwrap(), shards.collect())
+}
+
 /// The folders of the shards that are known.
 fn known(manifest: &Manifest) -> Vec<&str> {
     let known = manifest.shards.iter().filter(|entry| entry.is_known);

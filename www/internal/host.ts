@@ -38,8 +38,6 @@ interface Mounted {
   readonly files: Files;
   /** What is known of its files. */
   readonly listings: Listing[];
-  /** Those of them that are large libraries. */
-  readonly libraries: Library[];
   /** The object of each path that needs nothing but its bytes; made when it is first asked for. */
   objects?: Map<string, number> | undefined;
   readonly tag: string;
@@ -124,11 +122,10 @@ export class Host {
         onTrouble: (error: unknown) => this.#warn(path, error),
       };
       const mount = new ReleaseMount(this.#FS, path, tree, source);
-      const libraries = largeLibraries(tree, tag);
       // Without the buffers of the tree, which go when the release does.
       const { paths, spans, folders, shards } = tree;
       const listings = [{ paths, spans, folders, shards }];
-      const mounted: Mounted = { mount, files, listings, libraries, tag, partial, sharded, turn: Promise.resolve() };
+      const mounted: Mounted = { mount, files, listings, tag, partial, sharded, turn: Promise.resolve() };
       this.#mounts.set(path, mounted);
       this.#prepared.delete(ticket);
       this.#follow(path, files);
@@ -218,20 +215,20 @@ export class Host {
   }
 
   async #supply(path: string, mounted: Mounted, names: string[]): Promise<string> {
-    const { mount, files, libraries } = mounted;
+    const { mount, files } = mounted;
     // It may have been unloaded in the meantime; another mount at this path has files of its own.
     const check = () => {
       if (this.#mounts.get(path) !== mounted) throw unloaded(path);
     };
     check();
-    const large = Uint32Array.from(libraries, ({ object }) => object);
+    const large = Uint32Array.from(libraries(mounted), ({ object }) => object);
     // Of everything, what cannot be made ready in the middle of an import.
     const supply = await (names.length === 0 ? files.give(large) : files.fetch(names));
     const { objects, buffers, report } = supply;
     supply.free();
     check();
     if (mounted.sharded) grow(mounted);
-    await preloadLibraries(this.#FS, path, libraries, { objects, buffers });
+    await preloadLibraries(this.#FS, path, libraries(mounted), { objects, buffers });
     check();
     mount.supply({ objects, buffers });
     files.supplied(objects);
@@ -355,14 +352,19 @@ function grow(mounted: Mounted): void {
   const own = { paths, spans, folders, shards };
   mounted.mount.add(own);
   mounted.listings.push(own);
-  mounted.libraries.push(...largeLibraries(own, mounted.tag));
   mounted.objects = undefined;
 }
 
-function readable({ listings, libraries }: Mounted): Map<string, number> {
+function libraries({ listings, tag }: Mounted): Library[] {
+  return listings.flatMap((listing) => largeLibraries(listing, tag));
+}
+
+function readable(mounted: Mounted): Map<string, number> {
   const objects = new Map<string, number>();
-  for (const { paths, spans } of listings) paths.forEach((file, index) => objects.set(file, spans[3 * index] as number));
-  for (const { file } of libraries) objects.delete(file);
+  for (const { paths, spans } of mounted.listings) {
+    paths.forEach((file, index) => objects.set(file, spans[3 * index] as number));
+  }
+  for (const { file } of libraries(mounted)) objects.delete(file);
   return objects;
 }
 
