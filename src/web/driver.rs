@@ -310,8 +310,7 @@ impl Load<'_> {
         let on_damage = |error| self.warn(&error);
         let watch = self.watch(&|_| {}, &on_damage);
         let manifest = &mut found.manifest;
-        let mut plan =
-            shards::plan(manifest, tag, &self.modules, &self.objects, &watch).await?;
+        let mut plan = shards::plan(manifest, tag, &self.modules, &self.objects, &watch).await?;
         if !request.waits {
             plan.now = sorted([plan.now, plan.others].concat());
             plan.others = Vec::new();

@@ -176,11 +176,7 @@ impl Files {
     /// What the modules (dotted names) and their imports need and the mount does not have; their sources follow.
     pub(crate) async fn fetch(&self, modules: &[String]) -> Result<Supply, Error> {
         let traffic = Traffic::default();
-        let watch = Watch {
-            traffic: &traffic,
-            on_bytes: &|_| {},
-            on_damage: &|_| {},
-        };
+        let watch = Watch::silent(&traffic);
         let plan = self.plan(modules, &watch).await?;
         let supply = self.get(&plan.now, &watch).await?;
         self.remember(&supply.objects).await;
@@ -196,21 +192,23 @@ impl Files {
                     shards::check(&self.manifest.borrow(), &plan)?;
                     return Ok(plan);
                 }
-                Planned::Lacking(shards) => self.bring(&shards, watch).await?,
+                Planned::Lacking(shards) => {
+                    let used = self.bring(&shards, watch).await?;
+                    self.objects.store.add_visits(self.sha256, &used).await;
+                }
             }
         }
     }
 
-    /// Adds shards, and remembers them for the next load.
-    async fn bring(&self, shards: &[usize], watch: &Watch<'_>) -> Result<(), Error> {
+    /// Adds shards. The digests of what was new.
+    async fn bring(&self, shards: &[usize], watch: &Watch<'_>) -> Result<Vec<Sha256Digest>, Error> {
         let entries = shards::entries(&self.manifest.borrow(), shards);
         let digests = entries.iter().map(|(_, entry)| entry.decoded_sha256);
-        let digests: Vec<Sha256Digest> = digests.collect();
+        let digests = digests.collect();
         for (index, bytes) in shards::fetch(entries, &self.objects, watch).await? {
             self.add(index, &bytes)?;
         }
-        self.objects.store.add_visits(self.sha256, &digests).await;
-        Ok(())
+        Ok(digests)
     }
 
     fn add(&self, shard: usize, bytes: &Uint8Array) -> Result<(), Error> {
@@ -224,21 +222,20 @@ impl Files {
     /// Gets the shards around these paths and at them.
     pub(crate) async fn reveal(&self, paths: &[String]) -> Result<(), Error> {
         let traffic = Traffic::default();
-        let watch = Watch {
-            traffic: &traffic,
-            on_bytes: &|_| {},
-            on_damage: &|_| {},
-        };
+        let watch = Watch::silent(&traffic);
         loop {
             let unknown: Vec<usize> = {
                 let manifest = self.manifest.borrow();
-                let unknown = paths.iter().filter_map(|path| manifest.unknown_around(path));
+                let unknown = paths
+                    .iter()
+                    .filter_map(|path| manifest.unknown_around(path));
                 unknown.collect()
             };
             if unknown.is_empty() {
                 return Ok(());
             }
-            self.bring(&unknown, &watch).await?;
+            let used = self.bring(&unknown, &watch).await?;
+            self.objects.store.add_visits(self.sha256, &used).await;
         }
     }
 
@@ -270,11 +267,7 @@ impl Files {
     /// Those of the objects that the mount does not have, until [`supplied`](Self::supplied) says that it does.
     pub(crate) async fn supply(&self, objects: &[usize]) -> Result<Supply, Error> {
         let traffic = Traffic::default();
-        let watch = Watch {
-            traffic: &traffic,
-            on_bytes: &|_| {},
-            on_damage: &|_| {},
-        };
+        let watch = Watch::silent(&traffic);
         self.get(objects, &watch).await
     }
 
@@ -282,9 +275,10 @@ impl Files {
     async fn get(&self, objects: &[usize], watch: &Watch<'_>) -> Result<Supply, Error> {
         let wanted: Vec<usize> = {
             let state = self.state.borrow();
-            let absent = objects.iter().copied().filter(|index| {
-                self.entry(*index).is_some() && !state.given[*index]
-            });
+            let absent = objects
+                .iter()
+                .copied()
+                .filter(|index| self.entry(*index).is_some() && !state.given[*index]);
             absent.collect()
         };
         let fetched: Vec<_> = stream::iter(&wanted)
@@ -361,11 +355,7 @@ impl Files {
     /// As [`follow`](Self::follow), for what [`fetch`](Self::fetch) left out.
     pub(crate) async fn follow_modules(&self, modules: &[String]) -> Result<(), Error> {
         let traffic = Traffic::default();
-        let watch = Watch {
-            traffic: &traffic,
-            on_bytes: &|_| {},
-            on_damage: &|_| {},
-        };
+        let watch = Watch::silent(&traffic);
         let plan = self.plan(modules, &watch).await?;
         self.hold(&plan.sources).await
     }
@@ -373,11 +363,7 @@ impl Files {
     /// Gets everything that the release has for this interpreter into the cache, and holds what there is room for.
     pub(crate) async fn complete(&self) -> Result<(), Error> {
         let traffic = Traffic::default();
-        let watch = Watch {
-            traffic: &traffic,
-            on_bytes: &|_| {},
-            on_damage: &|_| {},
-        };
+        let watch = Watch::silent(&traffic);
         loop {
             let unknown = self.manifest.borrow().unknown_shards();
             if unknown.is_empty() {
@@ -396,11 +382,7 @@ impl Files {
     async fn hold(&self, objects: &[usize]) -> Result<(), Error> {
         let _turn = self.background.lock().await;
         let traffic = Traffic::default();
-        let watch = Watch {
-            traffic: &traffic,
-            on_bytes: &|_| {},
-            on_damage: &|_| {},
-        };
+        let watch = Watch::silent(&traffic);
         let wanted = self.absent(objects);
         let cached = self.objects.cached();
         // Requests in a row that nobody answered. After some, what is left comes from the cache or not at all:

@@ -49,6 +49,17 @@ pub(crate) struct Watch<'a> {
     pub(crate) on_damage: &'a dyn Fn(StoreError),
 }
 
+impl<'a> Watch<'a> {
+    /// Counts what is fetched, and tells nobody.
+    pub(crate) fn silent(traffic: &'a Traffic) -> Self {
+        Self {
+            traffic,
+            on_bytes: &|_| {},
+            on_damage: &|_| {},
+        }
+    }
+}
+
 impl Objects {
     /// The same from the cache alone.
     pub(crate) fn cached(&self) -> Self {

@@ -40,7 +40,10 @@ pub(crate) async fn plan(
 /// Of a release without shards this was checked with the manifest.
 pub(crate) fn check(manifest: &Manifest, plan: &Plan) -> Result<(), VerifyError> {
     let limit = Limits::default().release_decoded;
-    let sizes = plan.now.iter().map(|index| manifest.objects[*index].decoded_size);
+    let sizes = plan
+        .now
+        .iter()
+        .map(|index| manifest.objects[*index].decoded_size);
     if sizes.fold(0, u64::saturating_add) > limit {
         let subject = format!("what is asked for of {}", manifest.name);
         return Err(VerifyError::TooLarge { subject, limit });
@@ -55,27 +58,35 @@ pub(crate) async fn add_visited(
     cached: &Objects,
     watch: &Watch<'_>,
 ) {
-    let mut next = 0;
+    let mut first = 0;
     // More are listed in those that are added.
-    while next < manifest.shards.len() {
-        let entry = &manifest.shards[next];
-        if !entry.is_known
-            && visited.binary_search(&entry.object.decoded_sha256).is_ok()
-            && let Ok(object) = cached.get(&entry.object, watch).await
-        {
-            // One that is refused is refused again to whom it is needed.
-            let _ = add(manifest, next, &object.bytes);
+    while first < manifest.shards.len() {
+        let shards: Vec<usize> = (first..manifest.shards.len()).collect();
+        first = manifest.shards.len();
+        let mut entries = entries(manifest, &shards);
+        entries.retain(|(_, entry)| visited.binary_search(&entry.decoded_sha256).is_ok());
+        let mut found = stream::iter(&entries)
+            .map(|(index, entry)| async move { (*index, cached.get(entry, watch).await.ok()) })
+            .buffered(PARALLEL);
+        while let Some((index, object)) = found.next().await {
+            if let Some(object) = object {
+                // One that is refused is refused again where it is needed.
+                let _ = add(manifest, index, &object.bytes);
+            }
         }
-        next += 1;
     }
 }
 
 /// The objects of shards that are not known.
 pub(crate) fn entries(manifest: &Manifest, shards: &[usize]) -> Vec<(usize, ObjectEntry)> {
-    let entries = shards.iter().map(|index| (*index, manifest.shards.get(*index)));
+    let entries = shards
+        .iter()
+        .map(|index| (*index, manifest.shards.get(*index)));
     let unknown = entries.filter_map(|(index, entry)| Some((index, entry?)));
     let unknown = unknown.filter(|(_, entry)| !entry.is_known);
-    unknown.map(|(index, entry)| (index, entry.object.clone())).collect()
+    unknown
+        .map(|(index, entry)| (index, entry.object.clone()))
+        .collect()
 }
 
 /// The bytes of shards, from the cache or the network.

@@ -35,7 +35,10 @@ fn lib() -> HandMade {
         .file("lib/b/__init__.py", "B = 3")
         .file("lib/b/two.py", "TWO = 2")
         .file("lib/b/deep/more.py", "MORE = 4")
-        .file("lib-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: lib\nVersion: 1.0\n\n")
+        .file(
+            "lib-1.0.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: lib\nVersion: 1.0\n\n",
+        )
         .file("lib-1.0.dist-info/RECORD", "lib/__init__.py,,\n")
         .separate()
         .set("partial", json!(true))
@@ -82,16 +85,11 @@ impl Lib {
         wanted.collect()
     }
 
-    /// The shards around a file.
-    fn shards(&self, file: &str) -> Vec<String> {
-        let manifest = self.repository.manifest("lib", "1.0", &self.sha256);
-        let own: BTreeSet<String> = self.objects(&["lib/__init__.py"]);
-        let object = |path: &str| {
-            let digest = path.rsplit('/').next().expect("a digest").to_owned();
-            manifest["objects"].as_array().is_some_and(|all| all.iter().any(|it| it["sha256"] == digest))
-        };
-        let around = self.objects(&[file]).into_iter();
-        around.filter(|path| !own.contains(path) && !object(path)).collect()
+    /// The shard that is around both files, and around nothing else that is.
+    fn shard(&self, one: &str, other: &str) -> String {
+        let (one, other) = (self.objects(&[one]), self.objects(&[other]));
+        let mut both = one.intersection(&other);
+        both.next().expect("a shard around both").clone()
     }
 }
 
@@ -113,11 +111,22 @@ async fn a_load_fetches_the_shards_around_what_it_needs_and_no_other(context: Co
         assert_eq!(found, json!([1, 1, "1.0", "1,2", ["lib"]]), "{realm:?}");
         let expected = [
             &ALWAYS[..],
-            &["lib/a/__init__.py", "lib/a/x/__init__.py", "lib/a/x/one.py", "lib/a/x/data/table.csv"],
+            &[
+                "lib/a/__init__.py",
+                "lib/a/x/__init__.py",
+                "lib/a/x/one.py",
+                "lib/a/x/data/table.csv",
+            ],
         ];
-        assert_eq!(objects_asked_for(&lib.server), lib.objects(&expected.concat()), "{realm:?}");
+        assert_eq!(
+            objects_asked_for(&lib.server),
+            lib.objects(&expected.concat()),
+            "{realm:?}"
+        );
         // The list of the distribution's files comes when it is read.
-        let found = page.run("[str(path) for path in importlib.metadata.files('lib')]").await;
+        let found = page
+            .run("[str(path) for path in importlib.metadata.files('lib')]")
+            .await;
         assert_eq!(found, json!(["lib/__init__.py"]), "{realm:?}");
         page.kill().await;
     }
@@ -147,19 +156,36 @@ async fn imports_look_into_folders_that_were_unknown(context: Context) {
     for realm in [Realm::Page, Realm::Worker] {
         let (site, lib) = (Site::start().await, Lib::open(&lib()).await);
         let page = context.open(&site, &lib.setup(realm)).await;
-        page.run(&format!("{}import importlib, lib", lib.load())).await;
-        assert_eq!(objects_asked_for(&lib.server), lib.objects(&ALWAYS), "{realm:?}");
+        page.run(&format!("{}import importlib, lib", lib.load()))
+            .await;
+        assert_eq!(
+            objects_asked_for(&lib.server),
+            lib.objects(&ALWAYS),
+            "{realm:?}"
+        );
         let import = "importlib.import_module('lib.a.x').X";
         if realm == Realm::Worker || can_suspend(&page).await {
             assert_eq!(page.run(import).await, 1, "{realm:?}");
             // A namespace package in a shard, and what is nowhere.
-            assert_eq!(page.run("importlib.import_module('lib.b.deep.more').MORE").await, 4);
+            assert_eq!(
+                page.run("importlib.import_module('lib.b.deep.more').MORE")
+                    .await,
+                4
+            );
             let raised = page.raises("importlib.import_module('lib.b.none')").await;
             assert_eq!(raised.class, "ModuleNotFoundError", "{raised}");
         } else {
             let raised = page.raises(import).await;
-            assert_eq!((&*raised.class, raised.code()), ("ResolveError", "resolve.not_fetched"), "{raised}");
-            assert_eq!(page.run(&format!("await release.prefetch('lib.a.x')\n{import}")).await, 1);
+            assert_eq!(
+                (&*raised.class, raised.code()),
+                ("ResolveError", "resolve.not_fetched"),
+                "{raised}"
+            );
+            assert_eq!(
+                page.run(&format!("await release.prefetch('lib.a.x')\n{import}"))
+                    .await,
+                1
+            );
         }
         // What is nowhere in the lists that are there is looked for nowhere else.
         lib.server.forget_requests();
@@ -174,17 +200,29 @@ async fn what_a_cell_imports_is_prefetched_by_looking_into_its_folders_alone(con
     let (site, lib) = (Site::start().await, Lib::open(&lib()).await);
     let page = context.open(&site, &lib.setup(Realm::Page)).await;
     page.run(&lib.load()).await;
-    page.run("import webimport\nawait webimport.prefetch_imports('from lib.b import two, none')").await;
+    page.run("import webimport\nawait webimport.prefetch_imports('from lib.b import two, none')")
+        .await;
     let expected = [&ALWAYS[..], &["lib/b/__init__.py", "lib/b/two.py"]];
-    assert_eq!(objects_asked_for(&lib.server), lib.objects(&expected.concat()));
-    assert_eq!(page.run("import importlib\nimportlib.import_module('lib.b.two').TWO").await, 2);
+    assert_eq!(
+        objects_asked_for(&lib.server),
+        lib.objects(&expected.concat())
+    );
+    assert_eq!(
+        page.run("import importlib\nimportlib.import_module('lib.b.two').TWO")
+            .await,
+        2
+    );
 }
 
 async fn a_second_visit_needs_no_server_for_what_the_first_one_looked_into(context: Context) {
     for realm in [Realm::Page, Realm::Worker] {
         let (site, lib) = (Site::start().await, Lib::open(&lib()).await);
         let page = context.open(&site, &lib.setup(realm)).await;
-        page.run(&format!("{}await release.prefetch('lib.a.x')\nimport lib.a.x", lib.load())).await;
+        page.run(&format!(
+            "{}await release.prefetch('lib.a.x')\nimport lib.a.x",
+            lib.load()
+        ))
+        .await;
         page.kill().await;
         lib.server.stop().await;
         let page = context.open(&site, &lib.setup(realm)).await;
@@ -197,7 +235,9 @@ async fn a_second_visit_needs_no_server_for_what_the_first_one_looked_into(conte
             .await;
         assert_eq!(found, json!([1, ["__init__.py", "x", "y"]]), "{realm:?}");
         // What the first visit did not look into is not there.
-        let raised = page.raises("os.listdir(os.path.join(release.path, 'lib/b'))").await;
+        let raised = page
+            .raises("os.listdir(os.path.join(release.path, 'lib/b'))")
+            .await;
         assert_eq!(raised.class, "OSError", "{realm:?}: {raised}");
         page.kill().await;
     }
@@ -207,7 +247,8 @@ async fn after_a_prefetch_of_everything_no_folder_needs_the_network(context: Con
     for realm in [Realm::Page, Realm::Worker] {
         let (site, lib) = (Site::start().await, Lib::open(&lib()).await);
         let page = context.open(&site, &lib.setup(realm)).await;
-        page.run(&format!("{}await release.prefetch()", lib.load())).await;
+        page.run(&format!("{}await release.prefetch()", lib.load()))
+            .await;
         lib.server.stop().await;
         let found = page
             .run(
@@ -224,25 +265,49 @@ async fn after_a_prefetch_of_everything_no_folder_needs_the_network(context: Con
 
 async fn a_bad_shard_is_refused_before_anything_of_it_is_imported(context: Context) {
     let (site, lib) = (Site::start().await, Lib::open(&lib()).await);
-    let shards = lib.shards("lib/b/two.py");
-    let other = std::fs::read(lib.repository.root().join(&lib.shards("lib/a/__init__.py")[0])).expect("a shard");
+    let shard = lib.shard("lib/b/two.py", "lib/b/__init__.py");
+    let other = lib.shard("lib/a/__init__.py", "lib/a/x/one.py");
+    let other = std::fs::read(lib.repository.root().join(other)).expect("a shard");
     let page = context.open(&site, &lib.setup(Realm::Page)).await;
-    let load = format!("release = await loadRelease('{}/lib', modules=['lib.b.two'])\n", lib.server.url());
+    let load = format!(
+        "release = await loadRelease('{}/lib', modules=['lib.b.two'])\n",
+        lib.server.url()
+    );
     for (fault, codes) in [
         (Fault::FlipBit(20), &["verify.digest"][..]),
         (Fault::Status(404), &["fetch.not_found"]),
-        (Fault::Replace(other), &["verify.digest", "verify.length", "fetch.length", "verify.too_large"]),
-        (Fault::Append(b" ".to_vec()), &["verify.length", "verify.too_large", "fetch.length"]),
-        (Fault::Endless, &["verify.length", "verify.too_large", "fetch.length"]),
+        (
+            Fault::Replace(other),
+            &[
+                "verify.digest",
+                "verify.length",
+                "fetch.length",
+                "verify.too_large",
+            ],
+        ),
+        (
+            Fault::Append(b" ".to_vec()),
+            &["verify.length", "verify.too_large", "fetch.length"],
+        ),
+        (
+            Fault::Endless,
+            &["verify.length", "verify.too_large", "fetch.length"],
+        ),
     ] {
-        lib.server.fault(&shards[0], fault.clone());
+        lib.server.fault(&shard, fault.clone());
         let raised = page.raises(&load).await;
         assert!(codes.contains(&raised.code()), "{fault:?}: {raised}");
-        let raised = page.raises("import importlib\nimportlib.import_module('lib')").await;
+        let raised = page
+            .raises("import importlib\nimportlib.import_module('lib')")
+            .await;
         assert_eq!(raised.class, "ModuleNotFoundError", "{fault:?}: {raised}");
         lib.server.mend();
     }
-    assert_eq!(page.run(&format!("{load}import lib.b.two\nlib.b.two.TWO")).await, 2);
+    assert_eq!(
+        page.run(&format!("{load}import lib.b.two\nlib.b.two.TWO"))
+            .await,
+        2
+    );
     page.kill().await;
 }
 
@@ -253,7 +318,8 @@ async fn a_shard_that_is_signed_and_wrong_is_refused(context: Context) {
     };
     let elsewhere = |bytes: Vec<u8>| {
         let text = String::from_utf8(bytes).expect("JSON");
-        text.replace("\"folder\":\"lib/b\"", "\"folder\":\"lib\"").into_bytes()
+        text.replace("\"folder\":\"lib/b\"", "\"folder\":\"lib\"")
+            .into_bytes()
     };
     for (release, code) in [
         (lib().spoil_shards(outside), "verify.path"),
@@ -262,7 +328,10 @@ async fn a_shard_that_is_signed_and_wrong_is_refused(context: Context) {
     ] {
         let (site, lib) = (Site::start().await, Lib::open(&release).await);
         let page = context.open(&site, &lib.setup(Realm::Page)).await;
-        let load = format!("release = await loadRelease('{}/lib', modules=['lib.b.two'])\n", lib.server.url());
+        let load = format!(
+            "release = await loadRelease('{}/lib', modules=['lib.b.two'])\n",
+            lib.server.url()
+        );
         let raised = page.raises(&load).await;
         assert_eq!(raised.code(), code, "{raised}");
         page.kill().await;

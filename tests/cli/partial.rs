@@ -47,8 +47,7 @@ fn manifest(repository: &TestRepository, released: &Released) -> Manifest {
         sha256: released.sha256,
     };
     let limits = Limits::default();
-    let mut manifest =
-        Manifest::parse(&bytes, &expected, &released.name, None, &limits).unwrap();
+    let mut manifest = Manifest::parse(&bytes, &expected, &released.name, None, &limits).unwrap();
     while let Some(index) = manifest.unknown_shards().first().copied() {
         let object = &manifest.shards[index].object;
         let bytes = decoded(repository, object);
@@ -146,7 +145,11 @@ fn of_a_whole_release_what_is_needed_first_is_packed_apart_if_there_is_much_else
         let manifest = manifest(&repository, &released);
         let of = |modules: &[&str]| {
             let modules: Vec<String> = modules.iter().map(ToString::to_string).collect();
-            manifest.plan(&tag("cpython-314"), &modules).unwrap().ready().unwrap()
+            manifest
+                .plan(&tag("cpython-314"), &modules)
+                .unwrap()
+                .ready()
+                .unwrap()
         };
         let plan = of(&[]);
         let now = paths(&manifest, &plan.now);
@@ -198,7 +201,11 @@ fn a_large_release_is_fetched_in_part() {
 
     let plan = |modules: &[&str]| {
         let modules: Vec<String> = modules.iter().map(ToString::to_string).collect();
-        let plan = manifest.plan(&tag("cpython-314"), &modules).unwrap().ready().unwrap();
+        let plan = manifest
+            .plan(&tag("cpython-314"), &modules)
+            .unwrap()
+            .ready()
+            .unwrap();
         assert!(plan.sources.is_empty(), "there is no bytecode");
         plan.now
     };
@@ -349,7 +356,11 @@ fn bytecode_for_two_tags_is_packed_by_tag() {
             assert_eq!(tag, kind(paths[0]).0.map(|at| &tags[at]));
         }
         for tag in &tags {
-            let plan = manifest.plan(tag, &["greet".into()]).unwrap().ready().unwrap();
+            let plan = manifest
+                .plan(tag, &["greet".into()])
+                .unwrap()
+                .ready()
+                .unwrap();
             let mut later = paths(&manifest, &plan.sources);
             later.sort_unstable();
             let all = [
@@ -434,7 +445,11 @@ fn a_release_without_source_is_imported_from_bytecode() {
         // As a reader mounts it.
         let site = tempfile::tempdir().unwrap();
         let own = &released.bytecode[0].tag;
-        let plan = manifest.plan(own, &["greet".into()]).unwrap().ready().unwrap();
+        let plan = manifest
+            .plan(own, &["greet".into()])
+            .unwrap()
+            .ready()
+            .unwrap();
         for file in manifest
             .files
             .iter()

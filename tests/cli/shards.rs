@@ -5,7 +5,6 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::fs;
 
 use webimport_cli::release::Released;
@@ -25,11 +24,12 @@ const FILLING: usize = 10 * 1024;
 
 /// A release of packages `big.pNN` with ten modules each, the first of which import each other's.
 fn big(packages: usize, changed: bool) -> WheelBuilder {
+    let filling = "# A line of a comment, as there are many.\n".repeat(FILLING / 42);
     let mut wheel = WheelBuilder::new("big", "1.0").file("big/__init__.py", "");
     for package in 0..packages {
         wheel = wheel.file(&format!("big/p{package:03}/__init__.py"), "");
         for module in 0..10 {
-            let mut text = format!("# {package} {module}\n{}", noise(package * 10 + module));
+            let mut text = format!("# {package} {module}\n{filling}");
             if package == 7 && module == 0 {
                 text.insert_str(0, "from big.p100 import m3\nfrom . import m1\n");
             }
@@ -42,17 +42,6 @@ fn big(packages: usize, changed: bool) -> WheelBuilder {
     wheel
 }
 
-/// A comment that compresses no more than others do.
-fn noise(seed: usize) -> String {
-    let mut state = seed as u64 + 1;
-    let mut text = String::new();
-    while text.len() < FILLING {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        writeln!(text, "# {state}").unwrap();
-    }
-    text
-}
-
 struct Published {
     repository: TestRepository,
     released: Released,
@@ -62,11 +51,19 @@ impl Published {
     fn of(packages: usize, changed: bool) -> Self {
         let repository = TestRepository::new();
         let released = repository.release(&[big(packages, changed)]).unwrap();
-        Self { repository, released }
+        Self {
+            repository,
+            released,
+        }
     }
 
     fn manifest(&self) -> Verified<Manifest> {
-        let Released { name, version, sha256, .. } = &self.released;
+        let Released {
+            name,
+            version,
+            sha256,
+            ..
+        } = &self.released;
         let path = format!("targets/{name}/{version}/{sha256}.release.json");
         let bytes = fs::read(self.repository.root().join(path)).unwrap();
         let expected = Expected {
@@ -82,13 +79,17 @@ impl Published {
 
         let stored = fs::read(self.repository.root().join(object.path())).unwrap();
         let mut decoded = Vec::new();
-        flate2::read::GzDecoder::new(&*stored).read_to_end(&mut decoded).unwrap();
+        flate2::read::GzDecoder::new(&*stored)
+            .read_to_end(&mut decoded)
+            .unwrap();
         decoded
     }
 
     fn add(&self, manifest: &mut Verified<Manifest>, index: usize) {
         let bytes = self.decoded(&manifest.shards[index].object);
-        manifest.add_shard(index, &bytes, &Limits::default(), tables).unwrap();
+        manifest
+            .add_shard(index, &bytes, &Limits::default(), tables)
+            .unwrap();
     }
 }
 
@@ -96,7 +97,10 @@ impl Published {
 fn the_manifest_of_a_large_release_is_divided_and_that_of_a_smaller_one_is_not() {
     let small = Published::of(180, false);
     assert!(small.released.partial);
-    assert_eq!((small.released.shards, small.manifest().shards.len()), (0, 0));
+    assert_eq!(
+        (small.released.shards, small.manifest().shards.len()),
+        (0, 0)
+    );
 
     let large = Published::of(200, false);
     let mut manifest = large.manifest();
@@ -122,16 +126,28 @@ fn the_manifest_of_a_large_release_is_divided_and_that_of_a_smaller_one_is_not()
             }
         }
     };
-    assert_eq!(taken, BTreeSet::from(["big/p007".into(), "big/p100".into()]));
+    assert_eq!(
+        taken,
+        BTreeSet::from(["big/p007".into(), "big/p100".into()])
+    );
     let files = manifest.files.iter();
     let now: BTreeSet<&str> = files
         .filter(|file| plan.now.contains(&file.object))
         .map(|file| &*file.path)
         .collect();
-    for path in ["big/p007/m0.py", "big/p007/m1.py", "big/p100/m3.py", "big-1.0.dist-info/METADATA"] {
+    for path in [
+        "big/p007/m0.py",
+        "big/p007/m1.py",
+        "big/p100/m3.py",
+        "big-1.0.dist-info/METADATA",
+    ] {
         assert!(now.contains(path), "{path} in {now:?}");
     }
-    for path in ["big/p007/m2.py", "big/p100/m2.py", "big-1.0.dist-info/RECORD"] {
+    for path in [
+        "big/p007/m2.py",
+        "big/p100/m2.py",
+        "big-1.0.dist-info/RECORD",
+    ] {
         assert!(!now.contains(path), "{path} in {now:?}");
     }
 }
@@ -146,7 +162,10 @@ fn a_change_changes_its_shard_and_those_around_it() {
         entries.collect::<BTreeSet<(String, Sha256Digest)>>()
     };
     let (before, after) = (folders(false), folders(true));
-    let changed: Vec<&str> = after.difference(&before).map(|(folder, _)| &**folder).collect();
+    let changed: Vec<&str> = after
+        .difference(&before)
+        .map(|(folder, _)| &**folder)
+        .collect();
     assert_eq!(changed, ["big/p007"]);
     assert_eq!(before.len(), after.len());
 }
@@ -154,7 +173,12 @@ fn a_change_changes_its_shard_and_those_around_it() {
 #[test]
 fn a_release_in_shards_is_verified_whole_and_a_bad_shard_is_found() {
     let published = Published::of(200, false);
-    let verify = || published.repository.verify("big").map_err(|error| error.code());
+    let verify = || {
+        published
+            .repository
+            .verify("big")
+            .map_err(|error| error.code())
+    };
     let verified = verify().unwrap();
     let Released {
         files,
@@ -166,7 +190,10 @@ fn a_release_in_shards_is_verified_whole_and_a_bad_shard_is_found() {
     } = published.released;
     assert_eq!(verified.files, files);
     assert_eq!((verified.objects, verified.shards), (objects, shards));
-    assert_eq!((verified.bytes, verified.decoded_bytes), (bytes, decoded_bytes));
+    assert_eq!(
+        (verified.bytes, verified.decoded_bytes),
+        (bytes, decoded_bytes)
+    );
     let manifest = published.manifest();
     let root = published.repository.root();
     let [one, other] = [5, 6].map(|index| root.join(manifest.shards[index].object.path()));
@@ -176,7 +203,10 @@ fn a_release_in_shards_is_verified_whole_and_a_bad_shard_is_found() {
     fs::write(&one, flipped).unwrap();
     assert_eq!(verify().unwrap_err(), "verify.digest");
     fs::copy(&other, &one).unwrap();
-    assert!(matches!(verify().unwrap_err(), "verify.digest" | "verify.length"));
+    assert!(matches!(
+        verify().unwrap_err(),
+        "verify.digest" | "verify.length"
+    ));
     fs::remove_file(&one).unwrap();
     assert_eq!(verify().unwrap_err(), "fetch.not_found");
     fs::write(&one, bytes).unwrap();

@@ -68,7 +68,10 @@ fn a_manifest_with_shards_and_its_shards_fit() {
     let validator = jsonschema::draft202012::new(&of_shards).unwrap();
     assert!(!shards.is_empty());
     for shard in &shards {
-        let errors: Vec<_> = validator.iter_errors(shard).map(|it| it.to_string()).collect();
+        let errors: Vec<_> = validator
+            .iter_errors(shard)
+            .map(|it| it.to_string())
+            .collect();
         assert_eq!(errors, [""; 0]);
         type Change = fn(&mut Value);
         let changes: [Change; 8] = [

@@ -128,7 +128,14 @@ fn library() -> Draft {
 fn sharded() -> Sharded {
     Sharded::of(
         library().partial(),
-        &texts(&["acme/a", "acme/a/x", "acme/a/y", "acme/b", "acme/c", "space/deep"]),
+        &texts(&[
+            "acme/a",
+            "acme/a/x",
+            "acme/a/y",
+            "acme/b",
+            "acme/c",
+            "space/deep",
+        ]),
     )
 }
 
@@ -137,7 +144,10 @@ pub(crate) fn files_of_a_release() -> (Value, Vec<Value>) {
     let sharded = sharded();
     let shards = sharded.shards.values();
     let shards = shards.map(|bytes| serde_json::from_slice(bytes).unwrap());
-    (serde_json::to_value(&sharded.root).unwrap(), shards.collect())
+    (
+        serde_json::to_value(&sharded.root).unwrap(),
+        shards.collect(),
+    )
 }
 
 /// The folders of the shards that are known.
@@ -155,18 +165,35 @@ fn a_plan_takes_the_shards_that_its_modules_are_in() {
         ("acme.a", &["acme/a"]),
         ("acme.a.x", &["acme/a", "acme/b", "acme/a/x"]),
         ("acme.a.x.one", &["acme/a", "acme/b", "acme/a/x"]),
-        ("acme.c.four", &["acme/a", "acme/b", "acme/c", "acme/a/x", "acme/a/y"]),
+        (
+            "acme.c.four",
+            &["acme/a", "acme/b", "acme/c", "acme/a/x", "acme/a/y"],
+        ),
         // A namespace package stands for what is in it.
         ("space", &["space/deep"]),
         ("acme", &[]),
     ] {
         let mut manifest = sharded.open().unwrap();
-        let plan = sharded.plan(&mut manifest, &tag(), &texts(&[module])).unwrap();
+        let plan = sharded
+            .plan(&mut manifest, &tag(), &texts(&[module]))
+            .unwrap();
         assert_eq!(known(&manifest), shards, "{module}");
         let whole = library().partial();
-        let other = whole.plan(&tag(), &texts(&[module])).unwrap().ready().unwrap();
-        assert_eq!(paths(&manifest, &plan.now), paths(&whole, &other.now), "{module}");
-        assert_eq!(paths(&manifest, &plan.sources), paths(&whole, &other.sources), "{module}");
+        let other = whole
+            .plan(&tag(), &texts(&[module]))
+            .unwrap()
+            .ready()
+            .unwrap();
+        assert_eq!(
+            paths(&manifest, &plan.now),
+            paths(&whole, &other.now),
+            "{module}"
+        );
+        assert_eq!(
+            paths(&manifest, &plan.sources),
+            paths(&whole, &other.sources),
+            "{module}"
+        );
         plans.push(plan.now.len());
     }
     assert!(plans.iter().all(|objects| *objects > 0));
@@ -183,7 +210,9 @@ fn a_module_that_no_shard_can_have_is_unknown_and_one_that_a_shard_lacks_is_too(
         ("acme.b..two", 0),
     ] {
         let mut manifest = sharded.open().unwrap();
-        let error = sharded.plan(&mut manifest, &tag(), &texts(&[module])).unwrap_err();
+        let error = sharded
+            .plan(&mut manifest, &tag(), &texts(&[module]))
+            .unwrap_err();
         assert_eq!(error.code(), "resolve.unknown_module", "{module}");
         assert_eq!(known(&manifest).len(), shards, "{module}");
     }
@@ -192,13 +221,21 @@ fn a_module_that_no_shard_can_have_is_unknown_and_one_that_a_shard_lacks_is_too(
 #[test]
 fn the_list_of_a_distributions_files_does_not_come_with_imports() {
     let manifest = library().partial();
-    let plan = manifest.plan(&tag(), &texts(&["acme"])).unwrap().ready().unwrap();
+    let plan = manifest
+        .plan(&tag(), &texts(&["acme"]))
+        .unwrap()
+        .ready()
+        .unwrap();
     let now = paths(&manifest, &plan.now);
     assert!(now.contains("acme-1.dist-info/METADATA"));
     assert!(!now.contains("acme-1.dist-info/RECORD"));
     // A whole release comes whole.
     let manifest = library().whole();
-    let plan = manifest.plan(&tag(), &texts(&["acme"])).unwrap().ready().unwrap();
+    let plan = manifest
+        .plan(&tag(), &texts(&["acme"]))
+        .unwrap()
+        .ready()
+        .unwrap();
     assert!(paths(&manifest, &plan.now).contains("acme-1.dist-info/RECORD"));
 }
 
@@ -230,12 +267,19 @@ fn entry_modules_may_be_in_shards_and_have_to_be_there() {
         let manifest = sharded.open();
         assert_eq!(manifest.is_ok(), root, "{entry:?}");
         let Ok(mut manifest) = manifest else { continue };
-        let index = manifest.shards.iter().position(|it| it.folder == "acme/b").unwrap();
+        let index = manifest
+            .shards
+            .iter()
+            .position(|it| it.folder == "acme/b")
+            .unwrap();
         let before = manifest.clone();
         match sharded.add(&mut manifest, index) {
             Ok(()) => assert!(shard, "{entry:?}"),
             Err(error) => {
-                assert!(!shard && error.code() == "verify.malformed", "{entry:?}: {error}");
+                assert!(
+                    !shard && error.code() == "verify.malformed",
+                    "{entry:?}: {error}"
+                );
                 assert_eq!(manifest, before);
             }
         }
@@ -254,25 +298,38 @@ fn indices_stay_and_a_shard_is_added_once() {
     sharded.add(&mut manifest, 0).unwrap();
     assert_eq!(manifest, once);
     // Nothing is there under an index that no entry has.
-    manifest.add_shard(1000, b"", &Limits::default(), tables).unwrap();
+    manifest
+        .add_shard(1000, b"", &Limits::default(), tables)
+        .unwrap();
     assert_eq!(manifest, once);
 }
 
 #[test]
 fn empty_modules_of_all_lists_are_one_object() {
     let mut whole = library().partial();
-    let empty = whole.files.iter().position(|it| it.path == "acme/__init__.py").unwrap();
+    let empty = whole
+        .files
+        .iter()
+        .position(|it| it.path == "acme/__init__.py")
+        .unwrap();
     let empty = whole.files[empty].object;
     whole.objects[empty].size = 0;
     whole.objects[empty].decoded_size = 0;
-    for path in ["acme/__init__.py", "acme/a/__init__.py", "acme/b/__init__.py"] {
+    for path in [
+        "acme/__init__.py",
+        "acme/a/__init__.py",
+        "acme/b/__init__.py",
+    ] {
         let file = whole.files.iter_mut().find(|it| it.path == path).unwrap();
         (file.size, file.object) = (0, empty);
     }
     // Those of the others have no file any more.
     let used: BTreeSet<usize> = whole.files.iter().map(|file| file.object).collect();
     let objects = std::mem::take(&mut whole.objects);
-    let kept = objects.into_iter().enumerate().filter(|(at, _)| used.contains(at));
+    let kept = objects
+        .into_iter()
+        .enumerate()
+        .filter(|(at, _)| used.contains(at));
     whole.objects = kept.map(|(_, object)| object).collect();
     let used: Vec<usize> = used.into_iter().collect();
     for file in &mut whole.files {
@@ -330,7 +387,9 @@ fn assert_refused(change: impl Fn(&mut Parts), code: &str, reason: &str) {
     let mut parts = Parts::new();
     parts.read(&Limits::default()).unwrap();
     change(&mut parts);
-    let error = parts.read(&Limits::default()).expect_err("expected a refusal");
+    let error = parts
+        .read(&Limits::default())
+        .expect_err("expected a refusal");
     assert_eq!(error.code(), code, "{error}");
     assert!(error.to_string().contains(reason), "`{reason}` in: {error}");
 }
@@ -342,7 +401,9 @@ fn rejects_other_bytes_than_the_entry_names() {
     let bytes = sharded.shards[&manifest.shards[1].object.sha256].clone();
     let limits = Limits::default();
     let add = |manifest: &mut Verified<Manifest>, bytes: &[u8]| {
-        manifest.add_shard(1, bytes, &limits, tables).map_err(|error| error.code())
+        manifest
+            .add_shard(1, bytes, &limits, tables)
+            .map_err(|error| error.code())
     };
     let mut flipped = bytes.clone();
     flipped[20] ^= 1;
@@ -356,18 +417,38 @@ fn rejects_other_bytes_than_the_entry_names() {
 
 #[test]
 fn rejects_a_shard_under_another_folder_than_its_own() {
-    assert_refused(|it| it.shard["folder"] = json!("acme/d"), "verify.malformed", "expected the folder");
-    assert_refused(|it| it.shard["folder"] = json!("acme"), "verify.malformed", "expected the folder");
-    assert_refused(|it| it.shard["format"] = json!("webimport-shard/2"), "verify.malformed", "expected the format");
+    assert_refused(
+        |it| it.shard["folder"] = json!("acme/d"),
+        "verify.malformed",
+        "expected the folder",
+    );
+    assert_refused(
+        |it| it.shard["folder"] = json!("acme"),
+        "verify.malformed",
+        "expected the folder",
+    );
+    assert_refused(
+        |it| it.shard["format"] = json!("webimport-shard/2"),
+        "verify.malformed",
+        "expected the format",
+    );
 }
 
 #[test]
 fn rejects_files_outside_of_the_folder() {
     for path in ["../x.py", "../b/x.py", "/x.py", "", "a/../../x.py"] {
-        assert_refused(|it| it.shard["files"][0]["path"] = json!(path), "verify.path", "");
+        assert_refused(
+            |it| it.shard["files"][0]["path"] = json!(path),
+            "verify.path",
+            "",
+        );
     }
     for folder in ["../x", "/acme/b", "acme/../b/x"] {
-        assert_refused(|it| it.root["shards"][0]["folder"] = json!(folder), "verify.path", "");
+        assert_refused(
+            |it| it.root["shards"][0]["folder"] = json!(folder),
+            "verify.path",
+            "",
+        );
     }
 }
 
@@ -376,16 +457,26 @@ fn rejects_files_of_a_folder_that_is_a_shard() {
     let with = |parts: &mut Parts, path: &str| {
         let digest = Sha256Digest::of(b"").to_string();
         let objects = parts.root["objects"].as_array_mut().unwrap();
-        objects.push(json!({"sha256": digest, "size": 0, "encoding": "identity", "decoded_size": 0}));
+        objects
+            .push(json!({"sha256": digest, "size": 0, "encoding": "identity", "decoded_size": 0}));
         let object = objects.len() - 1;
         let files = parts.root["files"].as_array_mut().unwrap();
         let at = files.partition_point(|file| file["path"].as_str().unwrap() < path);
-        files.insert(at, json!({"path": path, "size": 0, "sha256": digest, "object": object}));
+        files.insert(
+            at,
+            json!({"path": path, "size": 0, "sha256": digest, "object": object}),
+        );
     };
     let mut parts = Parts::new();
     with(&mut parts, "acme/b2.txt");
     parts.read(&Limits::default()).unwrap();
-    for path in ["acme/b/x.txt", "acme/b/deep/x.txt", "acme/b", "acme/B/x.txt", "acme\u{ff0f}b/x.txt"] {
+    for path in [
+        "acme/b/x.txt",
+        "acme/b/deep/x.txt",
+        "acme/b",
+        "acme/B/x.txt",
+        "acme\u{ff0f}b/x.txt",
+    ] {
         assert_refused(|it| with(it, path), "verify.path", "");
     }
 }
@@ -402,9 +493,21 @@ fn rejects_shards_that_overlap_or_are_listed_twice() {
     parts.read(&Limits::default()).unwrap();
     assert_refused(|it| with(it, "acme/b"), "verify.malformed", "out of order");
     assert_refused(|it| with(it, "acme/a"), "verify.malformed", "out of order");
-    assert_refused(|it| with(it, "acme/b/c"), "verify.path", "in a shard of its own");
-    assert_refused(|it| with(it, "acme/b\u{ff0f}c"), "verify.path", "stands for a slash");
-    assert_refused(|it| with(it, "z/b/__pycache__"), "verify.malformed", "can be no shard");
+    assert_refused(
+        |it| with(it, "acme/b/c"),
+        "verify.path",
+        "in a shard of its own",
+    );
+    assert_refused(
+        |it| with(it, "acme/b\u{ff0f}c"),
+        "verify.path",
+        "stands for a slash",
+    );
+    assert_refused(
+        |it| with(it, "z/b/__pycache__"),
+        "verify.malformed",
+        "can be no shard",
+    );
     assert_refused(|it| with(it, "b"), "verify.malformed", "can be no shard");
     // A folder of two, beside files of a third that differs by case alone.
     assert_refused(|it| with(it, "acme/C"), "verify.malformed", "out of order");
@@ -413,12 +516,17 @@ fn rejects_shards_that_overlap_or_are_listed_twice() {
 
 #[test]
 fn rejects_data_of_packages_outside_of_the_shard() {
-    let mut whole = library().file("acme/data/table.csv").file("acme/b/more/table.csv").partial();
+    let mut whole = library()
+        .file("acme/data/table.csv")
+        .file("acme/b/more/table.csv")
+        .partial();
     whole.entry = Vec::new();
     let read = |folder: &str| {
         let sharded = Sharded::of(whole.clone(), &texts(&[folder]));
         let mut manifest = sharded.open().unwrap();
-        sharded.add(&mut manifest, 0).map_err(|error| error.to_string())
+        sharded
+            .add(&mut manifest, 0)
+            .map_err(|error| error.to_string())
     };
     read("acme/b").unwrap();
     let error = read("acme/data").unwrap_err();
@@ -430,10 +538,26 @@ fn rejects_data_of_packages_outside_of_the_shard() {
 
 #[test]
 fn rejects_shards_of_a_whole_release_and_bytecode_of_unstated_tags() {
-    assert_refused(|it| it.root["partial"] = json!(false), "verify.malformed", "partial");
-    assert_refused(|it| it.root["tags"] = json!(["cpython-313"]), "verify.malformed", "not among the tags");
-    assert_refused(|it| it.root["tags"] = json!(["cpython-314", "cpython-313"]), "verify.malformed", "out of order");
-    assert_refused(|it| it.root["tags"] = json!(["CPython"]), "verify.malformed", "");
+    assert_refused(
+        |it| it.root["partial"] = json!(false),
+        "verify.malformed",
+        "partial",
+    );
+    assert_refused(
+        |it| it.root["tags"] = json!(["cpython-313"]),
+        "verify.malformed",
+        "not among the tags",
+    );
+    assert_refused(
+        |it| it.root["tags"] = json!(["cpython-314", "cpython-313"]),
+        "verify.malformed",
+        "out of order",
+    );
+    assert_refused(
+        |it| it.root["tags"] = json!(["CPython"]),
+        "verify.malformed",
+        "",
+    );
     let mut parts = Parts::new();
     parts.root["tags"] = json!(["cpython-314", "cpython-315"]);
     // A source is then no longer behind the bytecode of every tag, which is no fault.
@@ -463,7 +587,11 @@ fn rejects_fields_of_another_form() {
         "verify.malformed",
         "lists nothing",
     );
-    assert_refused(|it| it.root["shards"][0]["tag"] = json!("cpython-314"), "verify.malformed", "has a tag");
+    assert_refused(
+        |it| it.root["shards"][0]["tag"] = json!("cpython-314"),
+        "verify.malformed",
+        "has a tag",
+    );
 }
 
 #[test]
@@ -474,16 +602,31 @@ fn limits_are_refused_above_and_not_at_their_value() {
     let root = parts.root["files"].as_array().unwrap().len();
     let default = Limits::default;
     let at = [
-        Limits { shard: length, ..default() },
-        Limits { shards: length, ..default() },
-        Limits { files: files.max(root), ..default() },
+        Limits {
+            shard: length,
+            ..default()
+        },
+        Limits {
+            shards: length,
+            ..default()
+        },
+        Limits {
+            files: files.max(root),
+            ..default()
+        },
     ];
     for limits in at {
         parts.read(&limits).unwrap();
     }
     let above = [
-        Limits { shard: length - 1, ..default() },
-        Limits { shards: length - 1, ..default() },
+        Limits {
+            shard: length - 1,
+            ..default()
+        },
+        Limits {
+            shards: length - 1,
+            ..default()
+        },
     ];
     for limits in above {
         assert_eq!(parts.read(&limits).unwrap_err().code(), "verify.too_large");
@@ -494,8 +637,16 @@ fn limits_are_refused_above_and_not_at_their_value() {
 fn shards_are_as_deep_as_paths_may_be() {
     let path = |depth: usize| (0..depth).map(|at| format!("f{at}/")).collect::<String>();
     let deepest = format!("{}x.py", path(31));
-    let folders: Vec<String> = (2..=31).map(|depth| path(depth).trim_end_matches('/').to_owned()).collect();
-    let sharded = Sharded::of(Draft::default().module("f0/__init__.py", &[]).file(&deepest).partial(), &folders);
+    let folders: Vec<String> = (2..=31)
+        .map(|depth| path(depth).trim_end_matches('/').to_owned())
+        .collect();
+    let sharded = Sharded::of(
+        Draft::default()
+            .module("f0/__init__.py", &[])
+            .file(&deepest)
+            .partial(),
+        &folders,
+    );
     let mut manifest = sharded.open().unwrap();
     let module = deepest.trim_end_matches(".py").replace('/', ".");
     let plan = sharded.plan(&mut manifest, &tag(), &[module]).unwrap();
@@ -507,12 +658,22 @@ fn shards_are_as_deep_as_paths_may_be() {
 fn imports_lead_to_other_lists_by_path() {
     let sharded = sharded();
     let all = sharded.open_whole();
-    let four = all.files.iter().find(|file| file.path == "acme/c/four.py").unwrap();
-    assert_eq!(four.imports_elsewhere, ["acme/a/y/three.py", "acme/b/two.py"]);
+    let four = all
+        .files
+        .iter()
+        .find(|file| file.path == "acme/c/four.py")
+        .unwrap();
+    assert_eq!(
+        four.imports_elsewhere,
+        ["acme/a/y/three.py", "acme/b/two.py"]
+    );
     let own = |paths: Value| {
         move |it: &mut Parts| {
             let files = it.shard["files"].as_array_mut().unwrap();
-            let two = files.iter_mut().find(|file| file["path"] == "two.py").unwrap();
+            let two = files
+                .iter_mut()
+                .find(|file| file["path"] == "two.py")
+                .unwrap();
             two["imports_elsewhere"] = paths.clone();
         }
     };
@@ -520,8 +681,14 @@ fn imports_lead_to_other_lists_by_path() {
     own(json!(["acme/a/__init__.py", "acme/c/four.py"]))(&mut parts);
     parts.read(&Limits::default()).unwrap();
     for (paths, code) in [
-        (json!(["acme/c/four.py", "acme/a/__init__.py"]), "verify.malformed"),
-        (json!(["acme/c/four.py", "acme/c/four.py"]), "verify.malformed"),
+        (
+            json!(["acme/c/four.py", "acme/a/__init__.py"]),
+            "verify.malformed",
+        ),
+        (
+            json!(["acme/c/four.py", "acme/c/four.py"]),
+            "verify.malformed",
+        ),
         // Of the same list.
         (json!(["acme/b/__init__.py"]), "verify.malformed"),
         (json!(["../x.py"]), "verify.path"),
@@ -539,8 +706,14 @@ fn an_import_that_leads_nowhere_is_a_publishers_mistake_and_stops_no_reader() {
         }
     }
     let mut manifest = sharded.open().unwrap();
-    assert_eq!(manifest.check_elsewhere("release.json"), Ok(()), "it may be in the shard");
-    let plan = sharded.plan(&mut manifest, &tag(), &texts(&["acme"])).unwrap();
+    assert_eq!(
+        manifest.check_elsewhere("release.json"),
+        Ok(()),
+        "it may be in the shard"
+    );
+    let plan = sharded
+        .plan(&mut manifest, &tag(), &texts(&["acme"]))
+        .unwrap();
     assert!(!plan.now.is_empty());
     let error = manifest.check_elsewhere("release.json").unwrap_err();
     assert!(error.to_string().contains("acme/b/nowhere.py"), "{error}");
@@ -561,7 +734,8 @@ fn possible(whole: &Manifest) -> Vec<String> {
         let has_own_data = whole.files.iter().any(|file| {
             let path = &file.path;
             let ends = path.match_indices('/').map(|(at, _)| &path[..at]);
-            let mut inside = ends.filter(|it| it.len() >= folder.len() && path.starts_with(&format!("{folder}/")));
+            let mut inside = ends
+                .filter(|it| it.len() >= folder.len() && path.starts_with(&format!("{folder}/")));
             path.starts_with(&format!("{folder}/"))
                 && !is_source(path)
                 && !path.contains("__pycache__")
@@ -569,7 +743,11 @@ fn possible(whole: &Manifest) -> Vec<String> {
         });
         folder.contains('/') && !folder.contains("__pycache__") && !has_own_data
     };
-    folders.iter().filter(is_possible).map(ToString::to_string).collect()
+    folders
+        .iter()
+        .filter(is_possible)
+        .map(ToString::to_string)
+        .collect()
 }
 
 proptest! {

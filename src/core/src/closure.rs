@@ -324,7 +324,9 @@ impl<'a> Layout<'a> {
 
     fn file(&self, path: &str) -> Option<usize> {
         let files = &self.manifest.files;
-        let found = self.order.binary_search_by(|at| (*files[*at].path).cmp(path));
+        let found = self
+            .order
+            .binary_search_by(|at| (*files[*at].path).cmp(path));
         Some(self.order[found.ok()?])
     }
 

@@ -116,7 +116,10 @@ impl ObjectEntry {
     }
 
     /// Writes its fields into an object that may have others.
-    pub(crate) fn serialize_into<S: SerializeStruct>(&self, object: &mut S) -> Result<(), S::Error> {
+    pub(crate) fn serialize_into<S: SerializeStruct>(
+        &self,
+        object: &mut S,
+    ) -> Result<(), S::Error> {
         object.serialize_field("sha256", &self.sha256)?;
         object.serialize_field("size", &self.size)?;
         object.serialize_field("encoding", &self.encoding)?;
@@ -462,7 +465,10 @@ impl Manifest {
 
         let mounted = self.files.iter().map(|file| self.mounted_path(file));
         // A folder that is a shard, for what it makes of the folder around it.
-        let folders = self.shards.iter().map(|shard| format!("{}/", shard.folder).into());
+        let folders = self
+            .shards
+            .iter()
+            .map(|shard| format!("{}/", shard.folder).into());
         let mounted: Vec<Cow<'_, str>> = mounted.chain(folders).collect();
         let names = ImportNames::of(mounted.iter().map(|path| &**path));
         if names.modules != self.modules || names.namespaces != self.namespaces {
@@ -720,9 +726,8 @@ impl Listed<'_> {
             reason,
         };
         check_edges(self.files, subject)?;
-        let has_edges = |file: &FileEntry| {
-            !(file.imports.is_empty() && file.imports_elsewhere.is_empty())
-        };
+        let has_edges =
+            |file: &FileEntry| !(file.imports.is_empty() && file.imports_elsewhere.is_empty());
         if self.files.iter().any(has_edges) {
             let is_module = |file: &FileEntry| {
                 let tagged = self.objects[file.object].tag.is_some();

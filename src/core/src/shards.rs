@@ -305,8 +305,7 @@ impl Manifest {
     /// The shards that were not added yet and are around a file or folder, by index; one at most, as others can only
     /// follow from it.
     pub fn unknown_around(&self, path: &str) -> Option<usize> {
-        let is_it =
-            |entry: &ShardEntry| !entry.is_known && closure::contains(&entry.folder, path);
+        let is_it = |entry: &ShardEntry| !entry.is_known && closure::contains(&entry.folder, path);
         self.shards.iter().position(is_it)
     }
 

@@ -103,12 +103,22 @@ impl Repository {
 
     /// By path, what a reader of a release fetches for the file: its object and the shards around it, each as its path in
     /// the repository.
-    pub fn places(&self, name: &str, version: &str, sha256: &str) -> BTreeMap<String, BTreeSet<String>> {
+    pub fn places(
+        &self,
+        name: &str,
+        version: &str,
+        sha256: &str,
+    ) -> BTreeMap<String, BTreeSet<String>> {
         let mut places = BTreeMap::new();
-        let mut lists = vec![(self.manifest(name, version, sha256), String::new(), BTreeSet::new())];
+        let mut lists = vec![(
+            self.manifest(name, version, sha256),
+            String::new(),
+            BTreeSet::new(),
+        )];
         while let Some((list, folder, around)) = lists.pop() {
             for file in list["files"].as_array().expect("a list") {
-                let object = usize::try_from(file["object"].as_u64().expect("an index")).expect("small");
+                let object =
+                    usize::try_from(file["object"].as_u64().expect("an index")).expect("small");
                 let mut place = around.clone();
                 place.insert(object_path(&list["objects"][object]));
                 places.insert(format!("{folder}{}", text(&file["path"])), place);
@@ -412,7 +422,11 @@ impl HandMade {
         self.divided(manifest.to_string().into_bytes(), objects)
     }
 
-    fn divided(&self, manifest: Vec<u8>, mut objects: BTreeMap<Sha256Digest, Vec<u8>>) -> (Vec<u8>, BTreeMap<Sha256Digest, Vec<u8>>) {
+    fn divided(
+        &self,
+        manifest: Vec<u8>,
+        mut objects: BTreeMap<Sha256Digest, Vec<u8>>,
+    ) -> (Vec<u8>, BTreeMap<Sha256Digest, Vec<u8>>) {
         if self.shards.is_empty() {
             return (manifest, objects);
         }

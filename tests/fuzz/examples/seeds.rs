@@ -293,7 +293,11 @@ fn shards(manifest: &Value) {
         ("nearly-shard-folder", "/folder", json!("mylib/other")),
         ("nearly-shard-format", "/format", json!("webimport-shard/2")),
         ("nearly-shard-data", "/files/0/path", json!("data.txt")),
-        ("nearly-shard-same", "/files/0/imports_elsewhere/0", json!("mylib/deep/__init__.py")),
+        (
+            "nearly-shard-same",
+            "/files/0/imports_elsewhere/0",
+            json!("mylib/deep/__init__.py"),
+        ),
         ("nearly-shard-size", "/files/0/size", json!(6)),
     ] {
         let mut changed = shard.clone();
@@ -302,7 +306,11 @@ fn shards(manifest: &Value) {
     }
     for (name, pointer, value) in [
         ("nearly-shard-top", "/shards/0/folder", json!("deep")),
-        ("nearly-shard-file", "/files/2/path", json!("mylib/deep/x.txt")),
+        (
+            "nearly-shard-file",
+            "/files/2/path",
+            json!("mylib/deep/x.txt"),
+        ),
         ("nearly-shard-whole", "/partial", json!(false)),
     ] {
         let mut changed = root.clone();

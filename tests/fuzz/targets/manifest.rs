@@ -9,12 +9,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
+use serde_json::Value;
+use webimport_core::closure::Planned;
 use webimport_core::digest::{Expected, Sha256Digest};
 use webimport_core::error::VerifyError;
 use webimport_core::limits::Limits;
 use webimport_core::manifest::{Encoding, ImportNames, Manifest};
-use serde_json::Value;
-use webimport_core::closure::Planned;
 use webimport_core::names::{CacheTag, ReleaseName};
 use webimport_core::path::tables;
 use webimport_core::trust::Verified;
@@ -50,7 +50,10 @@ fn naming(root: &[u8], shards: &[&[u8]]) -> Vec<u8> {
     let Ok(mut value) = serde_json::from_slice::<Value>(root) else {
         return root.to_vec();
     };
-    let Some(entries) = value["shards"].as_array_mut().filter(|_| !shards.is_empty()) else {
+    let Some(entries) = value["shards"]
+        .as_array_mut()
+        .filter(|_| !shards.is_empty())
+    else {
         return root.to_vec();
     };
     for (entry, shard) in entries.iter_mut().zip(shards) {
