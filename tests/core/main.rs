@@ -42,6 +42,7 @@ mod resolve;
 mod roots;
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
 mod shards;
 #[cfg(test)]
 mod signatures;

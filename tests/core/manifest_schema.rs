@@ -73,8 +73,7 @@ fn a_manifest_with_shards_and_its_shards_fit() {
             .map(|it| it.to_string())
             .collect();
         assert_eq!(errors, [""; 0]);
-        type Change = fn(&mut Value);
-        let changes: [Change; 8] = [
+        let changes: [fn(&mut Value); 8] = [
             |it| it["format"] = json!("webimport-shard/2"),
             |it| drop(it.as_object_mut().unwrap().remove("folder")),
             |it| drop(it.as_object_mut().unwrap().remove("objects")),

@@ -635,7 +635,12 @@ fn limits_are_refused_above_and_not_at_their_value() {
 
 #[test]
 fn shards_are_as_deep_as_paths_may_be() {
-    let path = |depth: usize| (0..depth).map(|at| format!("f{at}/")).collect::<String>();
+    let path = |depth: usize| {
+        (0..depth)
+            .map(|at| format!("f{at}/"))
+            .collect::<Vec<_>>()
+            .concat()
+    };
     let deepest = format!("{}x.py", path(31));
     let folders: Vec<String> = (2..=31)
         .map(|depth| path(depth).trim_end_matches('/').to_owned())

@@ -98,6 +98,14 @@ impl Packed {
         Ok(())
     }
 
+    /// What a manifest lists; the bytes stay.
+    pub(crate) fn take_lists(&mut self) -> (Vec<ObjectEntry>, Vec<FileEntry>) {
+        (
+            std::mem::take(&mut self.objects),
+            std::mem::take(&mut self.files),
+        )
+    }
+
     /// A shard of the manifest, as an object.
     pub(crate) fn shard(&mut self, bytes: &[u8]) -> io::Result<ObjectEntry> {
         let compressed = gzip(bytes)?;

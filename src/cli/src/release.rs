@@ -338,15 +338,9 @@ pub fn release(
         let first = kinds.first(&manifest, &imports);
         kinds.pack(Layout::Whole, &|path| first.contains(path), observer)?
     };
-    manifest.objects = std::mem::take(&mut packed.objects);
-    manifest.files = std::mem::take(&mut packed.files);
-    let whole = finish(manifest, &imports.executed)?;
-    let files = whole.files.len();
-    let decoded_bytes = whole.files.iter().map(|file| file.size).sum();
-    let object_bytes: u64 = whole.objects.iter().map(|object| object.size).sum();
-    let objects = whole.objects.len();
-    let (manifest, shards) = divide(whole, &mut packed)?;
-    let shard_bytes: u64 = shards.iter().map(|object| object.size).sum();
+    (manifest.objects, manifest.files) = packed.take_lists();
+    let divided = divide(finish(manifest, &imports.executed)?, &mut packed)?;
+    let manifest = divided.manifest;
     let publication = Publication {
         name: manifest.name.clone(),
         version: manifest.version.clone(),
@@ -354,12 +348,11 @@ pub fn release(
         manifest: to_bytes(&manifest)?,
         objects: packed.content,
     };
-    // Objects, manifest, targets, snapshot, timestamp.
-    let total = publication.objects.len() as u64 + 4;
     observer.event(Event::Stage {
         title: "writing",
         unit: Unit::Files,
-        total,
+        // Objects, manifest, targets, snapshot, timestamp.
+        total: publication.objects.len() as u64 + 4,
     });
     let change = repository.publish(&publication, &options.keys, &options.validity, observer)?;
     Ok(Released {
@@ -375,11 +368,11 @@ pub fn release(
         partial: manifest.partial,
         entry: manifest.entry,
         source: manifest.source,
-        files,
-        objects: objects + shards.len(),
-        shards: shards.len(),
-        bytes: object_bytes + shard_bytes,
-        decoded_bytes,
+        files: divided.files,
+        objects: divided.objects,
+        shards: divided.shards,
+        bytes: divided.bytes,
+        decoded_bytes: divided.decoded_bytes,
         notes,
     })
 }
@@ -708,36 +701,62 @@ fn size<'a>(contents: impl Iterator<Item = &'a [u8]>) -> u64 {
     contents.map(|content| content.len() as u64).sum()
 }
 
-/// Divides the manifest of a release that is partial and large, and applies the readers' rules. The objects that the
-/// shards are, too.
-fn divide(
-    whole: Manifest,
-    packed: &mut Packed,
-) -> Result<(Manifest, Vec<ObjectEntry>), ReleaseError> {
+/// A manifest that may have shards, and what there is of the release.
+struct Divided {
+    manifest: Manifest,
+    files: usize,
+    /// Shards included.
+    objects: usize,
+    shards: usize,
+    /// All objects as stored, in bytes.
+    bytes: u64,
+    decoded_bytes: u64,
+}
+
+/// Divides the manifest of a release that is partial and large, and applies the readers' rules.
+fn divide(whole: Manifest, packed: &mut Packed) -> Result<Divided, ReleaseError> {
     let limits = Limits::default();
+    let files = whole.files.len();
+    let decoded_bytes = whole.files.iter().map(|file| file.size).sum();
+    let objects = whole.objects.len();
+    let bytes = whole.objects.iter().map(|object| object.size).sum();
     let folders = shards::folders(&whole);
     if folders.is_empty() {
         whole.validate("release.json", &limits)?;
-        return Ok((whole, Vec::new()));
+        return Ok(Divided {
+            manifest: whole,
+            files,
+            objects,
+            shards: 0,
+            bytes,
+            decoded_bytes,
+        });
     }
-    let mut objects = Vec::new();
+    let mut listed = 0;
     let manifest = split(whole, &folders, |bytes| {
         let object = packed.shard(&bytes)?;
-        objects.push(object.clone());
+        listed += object.size;
         Ok::<_, ReleaseError>(object)
     })?;
-    let bytes = to_bytes(&manifest)?;
+    let root = to_bytes(&manifest)?;
     let expected = Expected {
         subject: "release.json".into(),
         length: None,
-        sha256: Sha256Digest::of(&bytes),
+        sha256: Sha256Digest::of(&root),
     };
-    let mut read = Manifest::parse(&bytes, &expected, &manifest.name, None, &limits)?;
+    let mut read = Manifest::parse(&root, &expected, &manifest.name, None, &limits)?;
     shards::add_all(&mut read, &limits, |object| {
         let bytes = packed.content.get(&object.sha256).cloned();
         Ok::<_, ReleaseError>(verify::decoded(object, bytes.unwrap_or_default())?)
     })?;
-    Ok((manifest, objects))
+    Ok(Divided {
+        manifest,
+        files,
+        objects: objects + folders.len(),
+        shards: folders.len(),
+        bytes: bytes + listed,
+        decoded_bytes,
+    })
 }
 
 /// Puts the files in order, and fills in import names and import edges.

@@ -648,10 +648,10 @@ impl<'a> Walk<'a> {
                 self.push(file);
             }
         }
-        for (folder, shard) in layout.unknown.iter() {
+        for (folder, shard) in &layout.unknown {
             // Folders in between that have no files yet are no regular packages.
-            let around = folder.rmatch_indices('/').map(|(at, _)| &folder[..at]);
-            let nearest = around.filter_map(|path| layout.folder(path)).next();
+            let mut around = folder.rmatch_indices('/').map(|(at, _)| &folder[..at]);
+            let nearest = around.find_map(|path| layout.folder(path));
             if nearest.is_some_and(|nearest| self.expanded[nearest]) {
                 self.lacking.push(*shard);
             }

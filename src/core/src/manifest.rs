@@ -872,7 +872,7 @@ impl Manifest {
     pub fn is_data(&self, file: &FileEntry) -> bool {
         let object = self.objects.get(file.object);
         let tagged = object.is_some_and(|object| object.tag.is_some());
-        !(self.source && tagged) && !is_module(file, tagged, self.source)
+        !(is_module(file, tagged, self.source) || self.source && tagged)
     }
 
     /// The directory of the mount: name, version and a short digest, so that two releases never share file
