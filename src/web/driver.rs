@@ -307,19 +307,12 @@ impl Load<'_> {
         }
 
         let tag = &self.tag;
-        let on_damage = |error| self.warn(&error);
-        let watch = self.watch(&|_| {}, &on_damage);
-        let manifest = &mut found.manifest;
-        let mut plan = shards::plan(manifest, tag, &self.modules, &self.objects, &watch).await?;
-        if !request.waits {
-            plan.now = sorted([plan.now, plan.others].concat());
-            plan.others = Vec::new();
-        }
+        let plan = self.plan(&mut found, request.waits).await?;
         let (mut network, mut cache) = (Network::default(), Cache::default());
         let (mut given, mut buffers) = (Vec::new(), Vec::new());
         let mut lost = Vec::new();
         if !already {
-            let wanted = self.wanted(&mut found, &plan, &watch).await;
+            let wanted = self.wanted(&mut found, &plan).await;
             let manifest = &found.manifest;
             let counts = manifest.files_per_object();
             for (index, object) in self.objects(manifest, &wanted, &counts).await? {
@@ -402,15 +395,30 @@ impl Load<'_> {
         })
     }
 
+    /// What to fetch, and when, by whether an import `waits` for bytes that are still to come. Shards on the way are added.
+    async fn plan(&self, found: &mut Found, waits: bool) -> Result<Plan, Error> {
+        let on_damage = |error| self.warn(&error);
+        let watch = self.watch(&|_| {}, &on_damage);
+        let (manifest, modules) = (&mut found.manifest, &self.modules);
+        let mut plan = shards::plan(manifest, &self.tag, modules, &self.objects, &watch).await?;
+        if !waits {
+            plan.now = sorted([plan.now, plan.others].concat());
+            plan.others = Vec::new();
+        }
+        Ok(plan)
+    }
+
     /// The objects of the plan, and those that earlier visits came to use. Shards of earlier visits are added.
-    async fn wanted(&self, found: &mut Found, plan: &Plan, watch: &Watch<'_>) -> Vec<Wanted> {
+    async fn wanted(&self, found: &mut Found, plan: &Plan) -> Vec<Wanted> {
         let mut wanted: Vec<Wanted> = plan.now.iter().copied().map(Wanted::needed).collect();
         let Found {
             target, manifest, ..
         } = found;
         if manifest.partial || !plan.others.is_empty() {
             let visited = self.driver.store.visits(target.sha256).await;
-            shards::add_visited(manifest, &visited, &self.objects.cached(), watch).await;
+            let on_damage = |error| self.warn(&error);
+            let watch = self.watch(&|_| {}, &on_damage);
+            shards::add_visited(manifest, &visited, &self.objects.cached(), &watch).await;
             for (index, entry) in manifest.objects.iter().enumerate() {
                 if entry.is_for(&self.tag)
                     && visited.binary_search(&entry.decoded_sha256).is_ok()

@@ -305,16 +305,14 @@ impl Files {
 
     async fn decoded(&self, index: usize, watch: &Watch<'_>) -> Result<Object, Error> {
         let held = self.state.borrow().held.get(index);
-        match held {
-            Some(bytes) => Ok(Object {
+        if let Some(bytes) = held {
+            return Ok(Object {
                 bytes,
                 origin: Origin::Cache,
-            }),
-            None => {
-                let entry = self.entry(index).ok_or_else(|| self.missing(index))?;
-                self.objects.get(&entry, watch).await
-            }
+            });
         }
+        let entry = self.entry(index).ok_or_else(|| self.missing(index))?;
+        self.objects.get(&entry, watch).await
     }
 
     /// What is known of an object, if this interpreter has a use for it.

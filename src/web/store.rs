@@ -42,8 +42,8 @@ const FIRST_USE: &str = "first_use";
 const MAX_ROOTS: u32 = 4096;
 /// Targets files that a record may hold: the top-level one, and those of delegated roles.
 const MAX_TARGETS: usize = 1024;
-/// Objects that a record of visits may name: more than a release has files.
-const MAX_VISITS: u32 = 1_000_000;
+/// Bytes that a record of visits may have: a million objects and shards, more than anybody uses.
+const MAX_VISITS: u32 = 32_000_000;
 /// Bytes of a digest.
 const DIGEST: usize = 32;
 /// 9999-12-31T23:59:59Z, the last time that metadata can state.
@@ -649,7 +649,7 @@ fn visits_of(record: JsValue) -> Vec<Sha256Digest> {
     record
         .dyn_into::<Uint8Array>()
         .ok()
-        .filter(|record| record.length() / DIGEST as u32 <= MAX_VISITS)
+        .filter(|record| record.length() <= MAX_VISITS)
         .map(digests)
         .unwrap_or_default()
 }
