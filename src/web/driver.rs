@@ -19,7 +19,7 @@ use webimport_core::error::{
 };
 use webimport_core::keys::KeyId;
 use webimport_core::limits::Limits;
-use webimport_core::manifest::{Distribution, Manifest};
+use webimport_core::manifest::{Distribution, Manifest, ObjectEntry};
 use webimport_core::map::sorted;
 use webimport_core::names::{CacheTag, Channel};
 use webimport_core::repository::{Authority, LocatedRelease, Lookup, ReleaseTarget, Repository};
@@ -607,13 +607,17 @@ impl Load<'_> {
             let plan = shards::plan(&mut manifest, &self.tag, &self.modules, &cached, &watch);
             plan.await.ok()?
         };
+        let entries = plan
+            .now
+            .iter()
+            .map(|index| manifest.objects[*index].clone());
+        let entries: Vec<ObjectEntry> = entries.collect();
+        let objects = cached.all(&entries, &watch);
         let objects = stream::iter(&plan.now)
-            .map(|index| {
-                let (entry, watch, cached) = (&manifest.objects[*index], &watch, &cached);
-                async move { Some((*index, cached.get(entry, watch).await.ok()?.bytes)) }
+            .zip(objects)
+            .filter_map(|(index, object)| {
+                std::future::ready(object.ok().map(|object| (*index, object.bytes)))
             })
-            .buffered(PARALLEL)
-            .filter_map(std::future::ready)
             .collect()
             .await;
         Some(Ahead {

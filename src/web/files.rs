@@ -17,7 +17,7 @@ use webimport_core::closure::{Plan, Planned};
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::{Error, FetchError, ResolveError};
 use webimport_core::manifest::{Manifest, ObjectEntry};
-use webimport_core::map::Map;
+use webimport_core::map::{Map, sorted};
 use webimport_core::names::CacheTag;
 use webimport_core::trust::Verified;
 
@@ -200,15 +200,14 @@ impl Files {
         }
     }
 
-    /// Adds shards. The digests of what was new.
+    /// Adds shards that were unknown. Their digests.
     async fn bring(&self, shards: &[usize], watch: &Watch<'_>) -> Result<Vec<Sha256Digest>, Error> {
         let entries = shards::entries(&self.manifest.borrow(), shards);
-        let digests = entries.iter().map(|(_, entry)| entry.decoded_sha256);
-        let digests = digests.collect();
-        for (index, bytes) in shards::fetch(entries, &self.objects, watch).await? {
-            self.add(index, &bytes)?;
+        let fetched = shards::fetch(&entries, &self.objects, watch).await?;
+        for (index, bytes) in shards.iter().zip(fetched) {
+            self.add(*index, &bytes)?;
         }
-        Ok(digests)
+        Ok(entries.iter().map(|entry| entry.decoded_sha256).collect())
     }
 
     fn add(&self, shard: usize, bytes: &Uint8Array) -> Result<(), Error> {
@@ -229,7 +228,9 @@ impl Files {
                 let unknown = paths
                     .iter()
                     .filter_map(|path| manifest.unknown_around(path));
-                unknown.collect()
+                let mut unknown = sorted(unknown.collect());
+                unknown.dedup();
+                unknown
             };
             if unknown.is_empty() {
                 return Ok(());
@@ -246,11 +247,12 @@ impl Files {
 
     /// Makes one shard known at once, over the network while the page waits.
     pub(crate) fn reveal_now(self: &Rc<Self>, shard: usize) -> Result<(), Error> {
-        let entry = {
-            let entries = shards::entries(&self.manifest.borrow(), &[shard]);
-            entries.into_iter().next()
+        let unknown = {
+            let manifest = self.manifest.borrow();
+            let entry = manifest.shards.get(shard).filter(|entry| !entry.is_known);
+            entry.map(|entry| entry.object.clone())
         };
-        let Some((_, entry)) = entry else {
+        let Some(entry) = unknown else {
             return Ok(());
         };
         let bytes = self.objects.get_now(&entry)?;

@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 
+use futures_util::stream::{self, Stream, StreamExt as _};
 use js_sys::{Date, Uint8Array};
 use webimport_core::error::{Error, FetchError, ResolveError, StoreError};
 use webimport_core::manifest::ObjectEntry;
@@ -93,6 +94,17 @@ impl Objects {
             bytes,
             origin: Origin::Network,
         })
+    }
+
+    /// Objects as [`get`](Self::get) gives them, in this order, some at once.
+    pub(crate) fn all<'a>(
+        &'a self,
+        entries: &'a [ObjectEntry],
+        watch: &'a Watch<'a>,
+    ) -> impl Stream<Item = Result<Object, Error>> + 'a {
+        stream::iter(entries)
+            .map(|entry| self.get(entry, watch))
+            .buffered(PARALLEL)
     }
 
     /// What the cache has of an object, decoded and verified.

@@ -1,6 +1,8 @@
 //! The shards of a release manifest: fetched like objects, and added to what is known of the release.
 
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use std::pin::pin;
+
+use futures_util::stream::{StreamExt as _, TryStreamExt as _};
 use js_sys::Uint8Array;
 use webimport_core::closure::{Plan, Planned};
 use webimport_core::digest::Sha256Digest;
@@ -10,7 +12,7 @@ use webimport_core::manifest::{Manifest, ObjectEntry};
 use webimport_core::names::CacheTag;
 use webimport_core::trust::Verified;
 
-use crate::objects::{Objects, PARALLEL, Watch};
+use crate::objects::{Objects, Watch};
 use crate::unicode::platform;
 
 /// What is to be fetched for modules (dotted names), and the shards on the way to it.
@@ -29,8 +31,8 @@ pub(crate) async fn plan(
             }
             Planned::Lacking(shards) => {
                 let entries = entries(manifest, &shards);
-                for (index, bytes) in fetch(entries, objects, watch).await? {
-                    add(manifest, index, &bytes)?;
+                for (index, bytes) in shards.iter().zip(fetch(&entries, objects, watch).await?) {
+                    add(manifest, *index, &bytes)?;
                 }
             }
         }
@@ -61,15 +63,16 @@ pub(crate) async fn add_visited(
     let mut first = 0;
     // More are listed in those that are added.
     while first < manifest.shards.len() {
-        let shards: Vec<usize> = (first..manifest.shards.len()).collect();
+        let mut shards: Vec<usize> = (first..manifest.shards.len()).collect();
         first = manifest.shards.len();
-        let mut entries = entries(manifest, &shards);
-        entries.retain(|(_, entry)| visited.binary_search(&entry.decoded_sha256).is_ok());
-        let mut found = stream::iter(&entries)
-            .map(|(index, entry)| async move { (*index, cached.get(entry, watch).await.ok()) })
-            .buffered(PARALLEL);
-        while let Some((index, object)) = found.next().await {
-            if let Some(object) = object {
+        shards.retain(|index| {
+            let entry = &manifest.shards[*index];
+            !entry.is_known && visited.binary_search(&entry.object.decoded_sha256).is_ok()
+        });
+        let entries = entries(manifest, &shards);
+        let mut found = pin!(cached.all(&entries, watch));
+        for index in shards {
+            if let Some(Ok(object)) = found.next().await {
                 // One that is refused is refused again where it is needed.
                 let _ = add(manifest, index, &object.bytes);
             }
@@ -77,29 +80,22 @@ pub(crate) async fn add_visited(
     }
 }
 
-/// The objects of shards that are not known.
-pub(crate) fn entries(manifest: &Manifest, shards: &[usize]) -> Vec<(usize, ObjectEntry)> {
+/// The objects of shards that are there.
+pub(crate) fn entries(manifest: &Manifest, shards: &[usize]) -> Vec<ObjectEntry> {
     let entries = shards
         .iter()
-        .map(|index| (*index, manifest.shards.get(*index)));
-    let unknown = entries.filter_map(|(index, entry)| Some((index, entry?)));
-    let unknown = unknown.filter(|(_, entry)| !entry.is_known);
-    unknown
-        .map(|(index, entry)| (index, entry.object.clone()))
-        .collect()
+        .filter_map(|index| manifest.shards.get(*index));
+    entries.map(|entry| entry.object.clone()).collect()
 }
 
 /// The bytes of shards, from the cache or the network.
 pub(crate) async fn fetch(
-    shards: Vec<(usize, ObjectEntry)>,
+    shards: &[ObjectEntry],
     objects: &Objects,
     watch: &Watch<'_>,
-) -> Result<Vec<(usize, Uint8Array)>, Error> {
-    stream::iter(&shards)
-        .map(|(index, entry)| async move { Ok((*index, objects.get(entry, watch).await?.bytes)) })
-        .buffered(PARALLEL)
-        .try_collect()
-        .await
+) -> Result<Vec<Uint8Array>, Error> {
+    let fetched = objects.all(shards, watch).map_ok(|object| object.bytes);
+    fetched.try_collect().await
 }
 
 /// Adds a shard by its decoded bytes.
