@@ -24,7 +24,7 @@ use webimport_core::error::{
 };
 use webimport_core::keys::KeyId;
 use webimport_core::limits::Limits;
-use webimport_core::manifest::{Distribution, Manifest};
+use webimport_core::manifest::{Distribution, Manifest, ObjectEntry};
 use webimport_core::map::sorted;
 use webimport_core::names::{CacheTag, Channel};
 use webimport_core::repository::{Authority, LocatedRelease, Lookup, ReleaseTarget, Repository};
@@ -36,18 +36,17 @@ use webimport_core::workflow::{Absence, CachedMetadata, MetadataFetch, Refresh, 
 
 use crate::concurrent::{Work, both, in_order};
 use crate::fetch::{Patience, Size, Traffic, fetch};
-use crate::files::Files;
+use crate::files::{Files, Listing};
 use crate::objects::{Object, Objects, Origin, PARALLEL, Watch};
 use crate::request::Request;
+use crate::shards;
 use crate::store::Store;
 use crate::unicode::platform;
 
 /// A verified release, ready to be mounted.
 pub(crate) struct Prepared {
     pub(crate) description: Description,
-    pub(crate) paths: Vec<String>,
-    /// Three numbers for each path: object, offset and size in bytes.
-    pub(crate) spans: Vec<u32>,
+    pub(crate) listing: Listing,
     /// The objects that are there.
     pub(crate) given: Vec<usize>,
     /// Their bytes, decoded.
@@ -71,6 +70,8 @@ pub(crate) struct Description {
     requires_python: Option<String>,
     /// Modules come as they are imported.
     partial: bool,
+    /// Folders are looked into as they are imported from.
+    sharded: bool,
     /// Modules may be imported whose bytes are still to come.
     incomplete: bool,
     /// Whether the release has its sources.
@@ -194,20 +195,6 @@ enum Standing {
     Fallback(FetchError),
 }
 
-/// Where a mount finds each file: its path, and its object, offset and size in bytes.
-fn tree(manifest: &Manifest, tag: &CacheTag) -> (Vec<String>, Vec<u32>) {
-    let (mut paths, mut spans) = (Vec::new(), Vec::new());
-    for file in &manifest.files {
-        if manifest.objects[file.object].is_for(tag) {
-            paths.push(manifest.mounted_path(file).into_owned());
-            // All three are below 4 GiB by the limits that the manifest was checked against.
-            let span = [file.object as u64, file.offset, file.size];
-            spans.extend(span.map(|number| u32::try_from(number).unwrap_or(u32::MAX)));
-        }
-    }
-    (paths, spans)
-}
-
 /// An object that a load gets.
 struct Wanted {
     index: usize,
@@ -314,7 +301,7 @@ impl Driver {
 
 impl Load<'_> {
     async fn run(self, request: Request) -> Result<Prepared, Error> {
-        let found = self.find().await?;
+        let mut found = self.find().await?;
         self.name(&found.target);
         let manifest = &found.manifest;
         manifest.check_modules(&self.modules)?;
@@ -327,17 +314,13 @@ impl Load<'_> {
         }
 
         let tag = &self.tag;
-        let mut plan = manifest.plan(tag, &self.modules)?;
-        if !request.waits {
-            plan.now = sorted([plan.now, plan.others].concat());
-            plan.others = Vec::new();
-        }
+        let plan = self.plan(&mut found, request.waits).await?;
         let (mut network, mut cache) = (Network::default(), Cache::default());
-        let (mut paths, mut spans) = (Vec::new(), Vec::new());
         let (mut given, mut buffers) = (Vec::new(), Vec::new());
         let mut lost = Vec::new();
         if !already {
-            let wanted = self.wanted(&found, tag, &plan).await;
+            let wanted = self.wanted(&mut found, &plan).await;
+            let manifest = &found.manifest;
             let counts = manifest.files_per_object();
             for (index, object) in self.objects(manifest, &wanted, &counts).await? {
                 let files = counts[index];
@@ -352,7 +335,6 @@ impl Load<'_> {
                 buffers.push(object.bytes);
             }
             lost = welcome_but_lost(&wanted, &given);
-            (paths, spans) = tree(manifest, tag);
             self.warn_of_foreign_bytecode(manifest, tag);
         }
         network.bytes = self.traffic.bytes.get();
@@ -365,7 +347,6 @@ impl Load<'_> {
             trust,
             offline,
         } = found;
-        let manifest = manifest.into_inner();
         let mut is_open = vec![true; manifest.objects.len()];
         for index in &given {
             is_open[*index] = false;
@@ -386,6 +367,7 @@ impl Load<'_> {
             requires: manifest.requires.clone(),
             requires_python: manifest.requires_python.clone(),
             partial: manifest.partial,
+            sharded: !manifest.shards.is_empty(),
             incomplete,
             source: manifest.source,
             repository: self.resolution.repository.to_string(),
@@ -407,26 +389,49 @@ impl Load<'_> {
         );
         Ok(Prepared {
             description,
-            paths,
-            spans,
+            listing: if already {
+                Listing::default()
+            } else {
+                files.listing()
+            },
             given,
             buffers,
             files: Rc::new(files),
         })
     }
 
-    /// The objects of the plan, and those that earlier visits came to use.
-    async fn wanted(&self, found: &Found, tag: &CacheTag, plan: &Plan) -> Vec<Wanted> {
+    /// What to fetch, and when, by whether an import `waits` for bytes that are still to come. Shards on the way are added.
+    async fn plan(&self, found: &mut Found, waits: bool) -> Result<Plan, Error> {
+        let on_damage = |error| self.warn(&error);
+        let watch = self.watch(&|_| {}, &on_damage);
+        let (manifest, modules) = (&mut found.manifest, &self.modules);
+        let mut plan = shards::plan(manifest, &self.tag, modules, &self.objects, &watch).await?;
+        if !waits {
+            plan.now = sorted([plan.now, plan.others].concat());
+            plan.others = Vec::new();
+        }
+        Ok(plan)
+    }
+
+    /// The objects of the plan, and those that earlier visits came to use. Shards of earlier visits are added.
+    async fn wanted(&self, found: &mut Found, plan: &Plan) -> Vec<Wanted> {
         let mut wanted: Vec<Wanted> = plan.now.iter().copied().map(Wanted::needed).collect();
-        if found.manifest.partial || !plan.others.is_empty() {
-            let visited = self.driver.store.visits(found.target.sha256).await;
-            let visited = visited.into_iter().map(|index| index as usize);
-            let visited = visited.filter(|index| {
-                let entry = found.manifest.objects.get(*index);
-                entry.is_some_and(|entry| entry.is_for(tag))
-                    && plan.now.binary_search(index).is_err()
-            });
-            wanted.extend(visited.map(Wanted::welcome));
+        let Found {
+            target, manifest, ..
+        } = found;
+        if manifest.partial || !plan.others.is_empty() {
+            let visited = self.driver.store.visits(target.sha256).await;
+            let on_damage = |error| self.warn(&error);
+            let watch = self.watch(&|_| {}, &on_damage);
+            shards::add_visited(manifest, &visited, &self.objects.cached(), &watch).await;
+            for (index, entry) in manifest.objects.iter().enumerate() {
+                if entry.is_for(&self.tag)
+                    && visited.binary_search(&entry.decoded_sha256).is_ok()
+                    && plan.now.binary_search(&index).is_err()
+                {
+                    wanted.push(Wanted::welcome(index));
+                }
+            }
         }
         wanted
     }
@@ -610,21 +615,23 @@ impl Load<'_> {
         let Ok(Lookup::Found((target, _))) = self.resolution.find(newest) else {
             return None;
         };
-        let manifest = self.cached_manifest(&target).await?.ok()?;
-        let plan = if self.loaded.contains(&target.sha256) {
-            Plan::default()
-        } else {
-            manifest.plan(&self.tag, &self.modules).ok()?
-        };
+        let mut manifest = self.cached_manifest(&target).await?.ok()?;
         let on_damage = |error| self.warn(&error);
         let watch = self.watch(&|_| {}, &on_damage);
         let cached = self.objects.cached();
-        let mut work = plan.now.iter().map(|index| -> Work<'_> {
-            let work = cached.get(&manifest.objects[*index], &watch);
-            // What is not there is fetched later.
-            Box::pin(async { Ok(work.await.ok()) })
-        });
-        let objects = in_order(PARALLEL, &mut work).await.unwrap_or_default();
+        let plan = if self.loaded.contains(&target.sha256) {
+            Plan::default()
+        } else {
+            let plan = shards::plan(&mut manifest, &self.tag, &self.modules, &cached, &watch);
+            plan.await.ok()?
+        };
+        let entries = plan
+            .now
+            .iter()
+            .map(|index| manifest.objects[*index].clone());
+        let entries: Vec<ObjectEntry> = entries.collect();
+        // What is not there is fetched later.
+        let objects = cached.those_there(&entries, &watch).await;
         let objects = plan.now.iter().zip(objects);
         let objects = objects
             .filter_map(|(index, object)| Some((*index, object?.bytes)))
@@ -911,39 +918,21 @@ impl Load<'_> {
             let bytes = self.objects.make(&target.expected(), &watch).await?;
             let manifest = self.parse(target, &bytes.to_vec()).ok()?;
             store.put_object(target.sha256, &bytes).await;
-            self.carry_visits(entry.from, target, &manifest).await;
+            self.carry_visits(entry.from, target).await;
             return Some(manifest);
         }
         None
     }
 
-    /// What visits of the earlier release came to use, those of the later one are likely to use, too.
-    async fn carry_visits(&self, from: Sha256Digest, target: &ReleaseTarget, new: &Manifest) {
-        let Driver { store, limits, .. } = self.driver;
-        let visits = sorted(store.visits(from).await);
-        let cached = store.object(from).await.filter(|_| !visits.is_empty());
-        let Some(cached) = cached else { return };
-        let expected = Expected {
-            subject: format!("the manifest of {}", target.name),
-            length: None,
-            sha256: from,
-        };
-        let Some(bytes) = self.intact(&cached, &expected).await else {
-            return;
-        };
-        let old = Manifest::parse_with(&bytes, &expected, &target.name, None, limits, platform);
-        let Ok(old) = old else { return };
-        let files = old.files.iter();
-        let is_used =
-            |object| u32::try_from(object).is_ok_and(|index| visits.binary_search(&index).is_ok());
-        let used = files.filter(|file| is_used(file.object));
-        let used = sorted(used.map(|file| file.path.as_str()).collect());
-        let files = new.files.iter();
-        let used = files.filter(|file| used.binary_search(&file.path.as_str()).is_ok());
-        let objects: Vec<u32> = used
-            .filter_map(|file| u32::try_from(file.object).ok())
-            .collect();
-        store.add_visits(target.sha256, &objects).await;
+    /// What visits of the earlier release came to use, those of the later one are likely to use, too: what did not
+    /// change has the same digest, the rest is made of it.
+    async fn carry_visits(&self, from: Sha256Digest, target: &ReleaseTarget) {
+        let store = &self.driver.store;
+        let mut used = store.visits(from).await;
+        used.extend(self.objects.updating.made_of(&used));
+        if !used.is_empty() {
+            store.add_visits(target.sha256, &used).await;
+        }
     }
 
     /// The manifest, if the cache has it.

@@ -52,6 +52,12 @@ pub struct Prepared {
     /// For each path: object, offset and size in bytes.
     #[wasm_bindgen(readonly)]
     pub spans: Uint32Array,
+    /// Folders whose files are in shards, `string[]`.
+    #[wasm_bindgen(readonly)]
+    pub folders: Array,
+    /// The shard of each folder.
+    #[wasm_bindgen(readonly)]
+    pub shards: Uint32Array,
     /// The objects that are there.
     #[wasm_bindgen(readonly)]
     pub objects: Uint32Array,
@@ -67,6 +73,23 @@ pub struct Prepared {
 #[wasm_bindgen]
 #[derive(Clone)]
 pub struct Files(Rc<files::Files>);
+
+/// Files that became known after the load.
+#[wasm_bindgen(getter_with_clone)]
+pub struct Listing {
+    /// Relative file paths, `string[]`.
+    #[wasm_bindgen(readonly)]
+    pub paths: Array,
+    /// For each path: object, offset and size in bytes.
+    #[wasm_bindgen(readonly)]
+    pub spans: Uint32Array,
+    /// Folders whose files are in shards, `string[]`.
+    #[wasm_bindgen(readonly)]
+    pub folders: Array,
+    /// The shard of each folder.
+    #[wasm_bindgen(readonly)]
+    pub shards: Uint32Array,
+}
 
 /// Objects that came after the load.
 #[wasm_bindgen(getter_with_clone)]
@@ -126,6 +149,38 @@ impl Files {
         })
     }
 
+    /// What is known of the files of the release and was not said before.
+    pub fn listing(&self) -> Listing {
+        let listing = self.0.listing();
+        Listing {
+            paths: strings(&listing.paths),
+            spans: Uint32Array::from(listing.spans.as_slice()),
+            folders: strings(&listing.folders),
+            shards: indices(&listing.shards),
+        }
+    }
+
+    /// Whether a path is in a shard that is not known, or is one.
+    pub fn hides(&self, path: &str) -> bool {
+        self.0.hides(path)
+    }
+
+    /// Gets the shards around these paths and at them; [`listing`](Self::listing) then has their files.
+    pub fn reveal(&self, paths: Vec<String>) -> Promise {
+        let files = Rc::clone(&self.0);
+        future_to_promise(async move {
+            let revealed = files.reveal(&paths).await;
+            revealed.map_err(|error| failure(&error))?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    /// As [`reveal`](Self::reveal), for one shard and at once.
+    #[wasm_bindgen(js_name = revealNow)]
+    pub fn reveal_now(&self, shard: usize) -> Result<(), JsValue> {
+        self.0.reveal_now(shard).map_err(|error| failure(&error))
+    }
+
     /// Whether [`read`](Self::read) gives an object without the network.
     pub fn holds(&self, object: usize) -> bool {
         self.0.holds(object)
@@ -145,6 +200,10 @@ fn supply(supply: Result<files::Supply, Error>) -> Result<JsValue, JsValue> {
         buffers: supply.buffers.iter().map(Uint8Array::clone).collect(),
     };
     Ok(supply.into())
+}
+
+fn strings(texts: &[String]) -> Array {
+    texts.iter().map(JsValue::from).collect()
 }
 
 fn indices(objects: &[usize]) -> Uint32Array {
@@ -255,8 +314,10 @@ impl Client {
         Ok(Prepared {
             description: text(&prepared.description)?,
             path: prepared.description.path,
-            paths: prepared.paths.iter().map(JsValue::from).collect(),
-            spans: Uint32Array::from(prepared.spans.as_slice()),
+            paths: strings(&prepared.listing.paths),
+            spans: Uint32Array::from(prepared.listing.spans.as_slice()),
+            folders: strings(&prepared.listing.folders),
+            shards: indices(&prepared.listing.shards),
             objects: indices(&prepared.given),
             buffers: prepared.buffers.iter().map(Uint8Array::clone).collect(),
             files: Files(prepared.files),

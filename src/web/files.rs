@@ -1,5 +1,5 @@
 //! The files of a loaded release that come after the load: sources behind bytecode, what a partial release brings as
-//! it is imported, and what a whole one leaves for the time after the first import.
+//! it is imported, and what a whole one leaves for the time after the first import; and the shards that list files.
 //!
 //! An object is *given* once its bytes are with the mount, *held* while they wait here for a reader, and otherwise still
 //! to be fetched. Everything that is given or held has been verified. Held bytes are there for readers that cannot wait,
@@ -16,38 +16,54 @@ use core::cell::{Cell, RefCell};
 use js_sys::Uint8Array;
 use serde::Serialize;
 use wasm_bindgen_futures::spawn_local;
+use webimport_core::closure::{Plan, Planned};
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::{Error, FetchError, ResolveError};
-use webimport_core::manifest::Manifest;
-use webimport_core::map::Map;
+use webimport_core::manifest::{Manifest, ObjectEntry};
+use webimport_core::map::{Map, sorted};
 use webimport_core::names::CacheTag;
+use webimport_core::trust::Verified;
 
 use crate::concurrent::{Turns, Work, in_order};
 use crate::fetch::Traffic;
 use crate::objects::{Object, Objects, Origin, PARALLEL, Watch};
+use crate::shards;
 
 /// Bytes of one release that are held at most.
 const ROOM: u64 = 128 * 1024 * 1024;
 
 /// What the mount of one release can still ask for.
 pub(crate) struct Files {
-    manifest: Manifest,
+    /// Grows by shards. Never borrowed over an `await`.
+    manifest: RefCell<Verified<Manifest>>,
     sha256: Sha256Digest,
     tag: CacheTag,
     objects: Objects,
     /// What follows the load, in this order.
     later: Vec<usize>,
-    /// For each object of the release: whether it holds sources behind bytecode.
-    sources: Vec<bool>,
     state: RefCell<State>,
     /// Held by what fetches without a reader waiting, so that nothing is fetched twice.
     background: Turns,
 }
 
 struct State {
-    /// For each object of the release.
+    /// For each object that is known.
     given: Vec<bool>,
     held: Held,
+    /// How many files and shards the mount knows.
+    listed: (usize, usize),
+}
+
+/// Files and folders for the mount.
+#[derive(Default)]
+pub(crate) struct Listing {
+    pub(crate) paths: Vec<String>,
+    /// Three numbers for each path: object, offset and size in bytes.
+    pub(crate) spans: Vec<u32>,
+    /// Folders whose files are in shards.
+    pub(crate) folders: Vec<String>,
+    /// The shard of each.
+    pub(crate) shards: Vec<usize>,
 }
 
 /// Decoded bytes, by object.
@@ -111,7 +127,7 @@ pub(crate) struct Report {
 impl Files {
     /// `given`: the objects that the load itself hands over.
     pub(crate) fn new(
-        manifest: Manifest,
+        manifest: Verified<Manifest>,
         sha256: Sha256Digest,
         tag: CacheTag,
         objects: Objects,
@@ -122,53 +138,157 @@ impl Files {
         for index in given {
             all[*index] = true;
         }
-        let mut sources = vec![false; manifest.objects.len()];
-        if manifest.has_bytecode(&tag) {
-            for file in &manifest.files {
-                sources[file.object] |= matches!(file.path.rsplit_once('.'), Some((_, "py")));
-            }
-        }
         Self {
-            manifest,
+            manifest: RefCell::new(manifest),
             sha256,
             tag,
             objects,
             later,
-            sources,
             state: RefCell::new(State {
                 given: all,
                 held: Held::with_room(ROOM),
+                listed: (0, 0),
             }),
             background: Turns::default(),
         }
     }
 
+    /// What is known of the files of the release and was not said before.
+    pub(crate) fn listing(&self) -> Listing {
+        let manifest = self.manifest.borrow();
+        let (files, shards) = core::mem::replace(
+            &mut self.state.borrow_mut().listed,
+            (manifest.files.len(), manifest.shards.len()),
+        );
+        let mut listing = Listing::default();
+        for file in manifest.files.iter().skip(files) {
+            if manifest.objects[file.object].is_for(&self.tag) {
+                listing.paths.push(manifest.mounted_path(file).into_owned());
+                // All three are below 4 GiB by the limits that the manifest was checked against.
+                let span = [file.object as u64, file.offset, file.size];
+                let span = span.map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+                listing.spans.extend(span);
+            }
+        }
+        for (index, entry) in manifest.shards.iter().enumerate().skip(shards) {
+            listing.folders.push(entry.folder.clone());
+            listing.shards.push(index);
+        }
+        listing
+    }
+
     /// What the modules (dotted names) and their imports need and the mount does not have; their sources follow.
     pub(crate) async fn fetch(&self, modules: &[String]) -> Result<Supply, Error> {
-        let plan = self.manifest.plan(&self.tag, modules)?;
-        let supply = self.supply(&plan.now).await?;
+        let traffic = Traffic::default();
+        let watch = Watch::silent(&traffic);
+        let plan = self.plan(modules, &watch).await?;
+        let supply = self.get(&plan.now, &watch).await?;
         self.remember(&supply.objects).await;
         Ok(supply)
     }
 
+    /// As [`shards::plan`].
+    async fn plan(&self, modules: &[String], watch: &Watch<'_>) -> Result<Plan, Error> {
+        loop {
+            let planned = self.manifest.borrow().plan(&self.tag, modules)?;
+            match planned {
+                Planned::Ready(plan) => {
+                    shards::check(&self.manifest.borrow(), &plan)?;
+                    return Ok(plan);
+                }
+                Planned::Lacking(shards) => {
+                    let used = self.bring(&shards, watch).await?;
+                    self.objects.store.add_visits(self.sha256, &used).await;
+                }
+            }
+        }
+    }
+
+    /// Adds shards that were unknown. Their digests.
+    async fn bring(&self, shards: &[usize], watch: &Watch<'_>) -> Result<Vec<Sha256Digest>, Error> {
+        let entries = shards::entries(&self.manifest.borrow(), shards);
+        let fetched = shards::fetch(&entries, &self.objects, watch).await?;
+        for (index, bytes) in shards.iter().zip(fetched) {
+            self.add(*index, &bytes)?;
+        }
+        Ok(entries.iter().map(|entry| entry.decoded_sha256).collect())
+    }
+
+    fn add(&self, shard: usize, bytes: &Uint8Array) -> Result<(), Error> {
+        let mut manifest = self.manifest.borrow_mut();
+        shards::add(&mut manifest, shard, bytes)?;
+        let given = &mut self.state.borrow_mut().given;
+        given.resize(manifest.objects.len(), false);
+        Ok(())
+    }
+
+    /// Gets the shards around these paths and at them.
+    pub(crate) async fn reveal(&self, paths: &[String]) -> Result<(), Error> {
+        let traffic = Traffic::default();
+        let watch = Watch::silent(&traffic);
+        loop {
+            let unknown: Vec<usize> = {
+                let manifest = self.manifest.borrow();
+                let unknown = paths
+                    .iter()
+                    .filter_map(|path| manifest.unknown_around(path));
+                let mut unknown = sorted(unknown.collect());
+                unknown.dedup();
+                unknown
+            };
+            if unknown.is_empty() {
+                return Ok(());
+            }
+            let used = self.bring(&unknown, &watch).await?;
+            self.objects.store.add_visits(self.sha256, &used).await;
+        }
+    }
+
+    /// Whether a path is in a shard that is not known, or is one.
+    pub(crate) fn hides(&self, path: &str) -> bool {
+        self.manifest.borrow().unknown_around(path).is_some()
+    }
+
+    /// Makes one shard known at once, over the network while the page waits.
+    pub(crate) fn reveal_now(self: &Rc<Self>, shard: usize) -> Result<(), Error> {
+        let unknown = {
+            let manifest = self.manifest.borrow();
+            let entry = manifest.shards.get(shard).filter(|entry| !entry.is_known);
+            entry.map(|entry| entry.object.clone())
+        };
+        let Some(entry) = unknown else {
+            return Ok(());
+        };
+        let bytes = self.objects.get_now(&entry)?;
+        self.add(shard, &bytes)?;
+        let this = Rc::clone(self);
+        spawn_local(async move {
+            let (store, digest) = (&this.objects.store, entry.decoded_sha256);
+            store.put_object(digest, &bytes).await;
+            store.add_visits(this.sha256, &[digest]).await;
+        });
+        Ok(())
+    }
+
     /// Those of the objects that the mount does not have, until [`supplied`](Self::supplied) says that it does.
     pub(crate) async fn supply(&self, objects: &[usize]) -> Result<Supply, Error> {
+        let traffic = Traffic::default();
+        let watch = Watch::silent(&traffic);
+        self.get(objects, &watch).await
+    }
+
+    /// `watch` has seen what it took to know which objects these are.
+    async fn get(&self, objects: &[usize], watch: &Watch<'_>) -> Result<Supply, Error> {
         let wanted: Vec<usize> = {
             let state = self.state.borrow();
-            let absent = objects.iter().copied().filter(|index| {
-                let entry = self.manifest.objects.get(*index);
-                entry.is_some_and(|entry| entry.is_for(&self.tag)) && !state.given[*index]
-            });
+            let absent = objects
+                .iter()
+                .copied()
+                .filter(|index| self.entry(*index).is_some() && !state.given[*index]);
             absent.collect()
         };
-        let traffic = Traffic::default();
-        let watch = Watch {
-            traffic: &traffic,
-            on_bytes: &|_| {},
-            on_damage: &|_| {},
-        };
         let mut work = wanted.iter().map(|index| -> Work<'_> {
-            let work = self.decoded(*index, &watch);
+            let work = self.decoded(*index, watch);
             Box::pin(async { work.await.map(Some) })
         });
         let fetched: Vec<Object> = in_order(PARALLEL, &mut work)
@@ -182,8 +302,8 @@ impl Files {
             .count();
         let report = Report {
             fetched: count,
-            bytes: traffic.bytes.get(),
-            requests: traffic.requests.get(),
+            bytes: watch.traffic.bytes.get(),
+            requests: watch.traffic.requests.get(),
             cached: fetched.len() - count,
         };
         Ok(Supply {
@@ -195,13 +315,28 @@ impl Files {
 
     async fn decoded(&self, index: usize, watch: &Watch<'_>) -> Result<Object, Error> {
         let held = self.state.borrow().held.get(index);
-        match held {
-            Some(bytes) => Ok(Object {
+        if let Some(bytes) = held {
+            return Ok(Object {
                 bytes,
                 origin: Origin::Cache,
-            }),
-            None => self.objects.get(&self.manifest.objects[index], watch).await,
+            });
         }
+        let entry = self.entry(index).ok_or_else(|| self.missing(index))?;
+        self.objects.get(&entry, watch).await
+    }
+
+    /// What is known of an object, if this interpreter has a use for it.
+    fn entry(&self, index: usize) -> Option<ObjectEntry> {
+        let manifest = self.manifest.borrow();
+        let entry = manifest.objects.get(index)?;
+        entry.is_for(&self.tag).then(|| entry.clone())
+    }
+
+    fn missing(&self, index: usize) -> Error {
+        ResolveError::Offline {
+            subject: format!("object {index} of {}", self.manifest.borrow().name),
+        }
+        .into()
     }
 
     /// The mount has what [`fetch`](Self::fetch) or [`supply`](Self::supply) brought.
@@ -227,15 +362,25 @@ impl Files {
 
     /// As [`follow`](Self::follow), for what [`fetch`](Self::fetch) left out.
     pub(crate) async fn follow_modules(&self, modules: &[String]) -> Result<(), Error> {
-        let plan = self.manifest.plan(&self.tag, modules)?;
+        let traffic = Traffic::default();
+        let watch = Watch::silent(&traffic);
+        let plan = self.plan(modules, &watch).await?;
         self.hold(&plan.sources).await
     }
 
     /// Gets everything that the release has for this interpreter into the cache, and holds what there is room for.
     pub(crate) async fn complete(&self) -> Result<(), Error> {
-        let objects = &self.manifest.objects;
-        let all: Vec<usize> = (0..objects.len())
-            .filter(|index| objects[*index].is_for(&self.tag))
+        let traffic = Traffic::default();
+        let watch = Watch::silent(&traffic);
+        loop {
+            let unknown = self.manifest.borrow().unknown_shards();
+            if unknown.is_empty() {
+                break;
+            }
+            self.bring(&unknown, &watch).await?;
+        }
+        let all: Vec<usize> = (0..self.manifest.borrow().objects.len())
+            .filter(|index| self.entry(*index).is_some())
             .collect();
         self.hold(&all).await
     }
@@ -245,11 +390,7 @@ impl Files {
     async fn hold(&self, objects: &[usize]) -> Result<(), Error> {
         let _turn = self.background.wait().await;
         let traffic = Traffic::default();
-        let watch = Watch {
-            traffic: &traffic,
-            on_bytes: &|_| {},
-            on_damage: &|_| {},
-        };
+        let watch = Watch::silent(&traffic);
         let wanted = self.absent(objects);
         let cached = self.objects.cached();
         // Requests in a row that nobody answered. After some, what is left comes from the cache or not at all:
@@ -266,7 +407,11 @@ impl Files {
                     } else {
                         &cached
                     };
-                    match source.get(&self.manifest.objects[index], &watch).await {
+                    let object = match self.entry(index) {
+                        Some(entry) => source.get(&entry, &watch).await,
+                        None => Err(self.missing(index)),
+                    };
+                    match object {
                         Ok(object) => {
                             if object.origin == Origin::Network {
                                 silence.set(0);
@@ -300,19 +445,12 @@ impl Files {
     /// The decoded bytes of one object that the mount does not have, at once: from what is held, else over the
     /// network while the page waits.
     pub(crate) fn read(self: &Rc<Self>, index: usize) -> Result<Uint8Array, Error> {
-        let entry = self
-            .manifest
-            .objects
-            .get(index)
-            .filter(|entry| entry.is_for(&self.tag))
-            .ok_or_else(|| ResolveError::Offline {
-                subject: format!("object {index} of {}", self.manifest.name),
-            })?;
+        let entry = self.entry(index).ok_or_else(|| self.missing(index))?;
         let held = self.state.borrow_mut().held.take(index);
         let is_held = held.is_some();
         let bytes = match held {
             Some(bytes) => bytes,
-            None => self.objects.get_now(entry)?,
+            None => self.objects.get_now(&entry)?,
         };
         let (this, kept, sha256) = (Rc::clone(self), bytes.clone(), entry.decoded_sha256);
         spawn_local(async move {
@@ -320,12 +458,20 @@ impl Files {
                 this.objects.store.put_object(sha256, &kept).await;
             }
             // Sources follow each load by themselves.
-            if !this.sources[index] {
+            if !this.holds_sources(index) {
                 this.remember(&[index]).await;
             }
         });
         self.state.borrow_mut().given[index] = true;
         Ok(bytes)
+    }
+
+    /// Whether an object holds sources behind bytecode.
+    fn holds_sources(&self, index: usize) -> bool {
+        let manifest = self.manifest.borrow();
+        let mut files = manifest.files.iter().filter(|file| file.object == index);
+        manifest.has_bytecode(&self.tag)
+            && files.any(|file| matches!(file.path.rsplit_once('.'), Some((_, "py"))))
     }
 
     /// Those that are neither given nor held.
@@ -341,12 +487,9 @@ impl Files {
     /// So that the next load of this release brings these objects, too.
     async fn remember(&self, objects: &[usize]) {
         if !objects.is_empty() {
-            // Below 2^32 by the limits that the manifest was checked against.
-            let objects: Vec<u32> = objects
-                .iter()
-                .filter_map(|index| u32::try_from(*index).ok())
-                .collect();
-            self.objects.store.add_visits(self.sha256, &objects).await;
+            let entries = objects.iter().filter_map(|index| self.entry(*index));
+            let digests: Vec<Sha256Digest> = entries.map(|entry| entry.decoded_sha256).collect();
+            self.objects.store.add_visits(self.sha256, &digests).await;
         }
     }
 }

@@ -36,6 +36,7 @@ mod files;
 mod gzip;
 mod objects;
 mod request;
+mod shards;
 mod store;
 mod timer;
 mod unicode;

@@ -5,6 +5,7 @@
 //! no decompression.
 
 use alloc::borrow::ToOwned as _;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -16,6 +17,7 @@ use webimport_core::manifest::ObjectEntry;
 use webimport_core::url::RepositoryUrl;
 
 use crate::bytes;
+use crate::concurrent::{Work, in_order};
 use crate::fetch::{Patience, Size, Traffic, fetch, fetch_now};
 use crate::store::Store;
 use crate::update::Updating;
@@ -53,6 +55,17 @@ pub(crate) struct Watch<'a> {
     pub(crate) on_bytes: &'a dyn Fn(i64),
     /// A record of the cache that had to go.
     pub(crate) on_damage: &'a dyn Fn(StoreError),
+}
+
+impl<'a> Watch<'a> {
+    /// Counts what is fetched, and tells nobody.
+    pub(crate) fn silent(traffic: &'a Traffic) -> Self {
+        Self {
+            traffic,
+            on_bytes: &|_| {},
+            on_damage: &|_| {},
+        }
+    }
 }
 
 impl Objects {
@@ -109,6 +122,33 @@ impl Objects {
         // Or the cache would give it up each time.
         bytes::check(&entry.expected_decoded(), &bytes).await?;
         Ok(bytes)
+    }
+
+    /// Objects as [`get`](Self::get) gives them, in this order, some at once; else the first error in that order.
+    pub(crate) async fn all(
+        &self,
+        entries: &[ObjectEntry],
+        watch: &Watch<'_>,
+    ) -> Result<Vec<Object>, Error> {
+        let mut work = entries.iter().map(|entry| -> Work<'_> {
+            let work = self.get(entry, watch);
+            Box::pin(async { work.await.map(Some) })
+        });
+        let brought = in_order(PARALLEL, &mut work).await?;
+        Ok(brought.into_iter().flatten().collect())
+    }
+
+    /// The same, without those that are not to be had.
+    pub(crate) async fn those_there(
+        &self,
+        entries: &[ObjectEntry],
+        watch: &Watch<'_>,
+    ) -> Vec<Option<Object>> {
+        let mut work = entries.iter().map(|entry| -> Work<'_> {
+            let work = self.get(entry, watch);
+            Box::pin(async { Ok(work.await.ok()) })
+        });
+        in_order(PARALLEL, &mut work).await.unwrap_or_default()
     }
 
     /// What the cache has of these bytes, verified.

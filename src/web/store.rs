@@ -9,7 +9,7 @@
 //! | `objects` | digest, hex | the bytes of that digest, decoded where they were not transferred so, `Uint8Array` |
 //! | `sizes` | digest, hex | their number, so that a sum needs no bytes |
 //! | `metadata` | root pin, hex | all metadata files of one repository, one record: `{roots, timestamp, snapshot, targets, whole, clockFloor}` |
-//! | `visits` | manifest digest, hex | the objects of a release that were used beyond its first load, `Uint32Array` |
+//! | `visits` | manifest digest, hex | the digests of the objects and shards of a release that were used beyond its first load, decoded, one behind the other, `Uint8Array` |
 //! | `first_use` | repository URL | the root pin that was trusted on first use, hex |
 
 mod database;
@@ -21,7 +21,7 @@ use alloc::string::ToString as _;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
-use js_sys::{Array, Object, Reflect, Uint8Array, Uint32Array};
+use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use web_sys::{EventTarget, IdbDatabase};
 use webimport_core::digest::Sha256Digest;
@@ -36,7 +36,7 @@ use crate::bytes::{allocate, describe};
 use crate::concurrent::Turns;
 
 const NAME: &str = "webimport";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 const OBJECTS: &str = "objects";
 const SIZES: &str = "sizes";
 const METADATA: &str = "metadata";
@@ -46,8 +46,10 @@ const FIRST_USE: &str = "first_use";
 const MAX_ROOTS: u32 = 4096;
 /// Targets files that a record may hold: the top-level one, and those of delegated roles.
 const MAX_TARGETS: usize = 1024;
-/// Objects that a record of visits may name: more than a release has files.
-const MAX_VISITS: u32 = 1_000_000;
+/// Bytes that a record of visits may have: a million objects and shards, more than anybody uses.
+const MAX_VISITS: u32 = 32_000_000;
+/// Bytes of a digest.
+const DIGEST: usize = 32;
 /// 9999-12-31T23:59:59Z, the last time that metadata can state.
 const LAST_SECOND: f64 = 253_402_300_799.0;
 
@@ -88,7 +90,7 @@ impl Outcome {
 struct Memory {
     objects: RefCell<Map<Sha256Digest, Uint8Array>>,
     metadata: RefCell<Map<Sha256Digest, CachedMetadata>>,
-    visits: RefCell<Map<Sha256Digest, Vec<u32>>>,
+    visits: RefCell<Map<Sha256Digest, Vec<Sha256Digest>>>,
     first_use: RefCell<Map<String, Sha256Digest>>,
 }
 
@@ -181,8 +183,9 @@ impl Store {
         }
     }
 
-    /// The objects that visits of a release have come to use beyond what its load brings, by index, unchecked.
-    pub(crate) async fn visits(&self, release: Sha256Digest) -> Vec<u32> {
+    /// The objects and shards that visits of a release have come to use beyond what its load brings, by the digest of
+    /// their decoded bytes, in order, unchecked.
+    pub(crate) async fn visits(&self, release: Sha256Digest) -> Vec<Sha256Digest> {
         if let Some(kept) = self.memory.visits.borrow().get(&release) {
             return kept.clone();
         }
@@ -196,11 +199,13 @@ impl Store {
     }
 
     /// Adds to the [`visits`](Self::visits) of a release, those of other tabs included.
-    pub(crate) async fn add_visits(&self, release: Sha256Digest, objects: &[u32]) {
+    pub(crate) async fn add_visits(&self, release: Sha256Digest, objects: &[Sha256Digest]) {
         let key = JsValue::from(release.to_string());
         let next = |current: Option<JsValue>| {
             let all = united(current.map(visits_of).unwrap_or_default(), objects);
-            Some(Uint32Array::from(all.as_slice()).into())
+            let record = all.iter().flat_map(Sha256Digest::as_bytes);
+            let record: Vec<u8> = record.copied().collect();
+            Some(Uint8Array::from(record.as_slice()).into())
         };
         let changes = [(VISITS, &key, Change::Update(&next))];
         if !self.change(&changes).await.is_committed() {
@@ -466,8 +471,8 @@ impl Store {
 fn upgrade(request: EventTarget) {
     // A failure here aborts the upgrade, and the open request reports it.
     if let Some(database) = database::upgraded(request) {
-        // Earlier versions kept objects as transferred.
-        for store in [OBJECTS, SIZES] {
+        // Earlier versions kept objects as transferred, or visits by index.
+        for store in [OBJECTS, SIZES, VISITS] {
             let _ = database.delete_object_store(store);
         }
         for store in [OBJECTS, SIZES, METADATA, VISITS, FIRST_USE] {
@@ -571,17 +576,23 @@ fn from_pairs(pairs: JsValue, limits: &Limits) -> Option<Map<String, Vec<u8>>> {
 }
 
 /// What a record of visits holds; empty if it is none of ours.
-fn visits_of(record: JsValue) -> Vec<u32> {
+fn visits_of(record: JsValue) -> Vec<Sha256Digest> {
+    let digests = |record: Uint8Array| {
+        let bytes = record.to_vec();
+        let (digests, _) = bytes.as_chunks::<DIGEST>();
+        let digests = digests.iter().map(|raw| Sha256Digest::from_raw(*raw));
+        united(digests.collect(), &[])
+    };
     record
-        .dyn_into::<Uint32Array>()
+        .dyn_into::<Uint8Array>()
         .ok()
         .filter(|record| record.length() <= MAX_VISITS)
-        .map(|record| united(record.to_vec(), &[]))
+        .map(digests)
         .unwrap_or_default()
 }
 
 /// All of both, in order, each once.
-fn united(mut visits: Vec<u32>, more: &[u32]) -> Vec<u32> {
+fn united(mut visits: Vec<Sha256Digest>, more: &[Sha256Digest]) -> Vec<Sha256Digest> {
     visits.extend(more);
     let mut visits = sorted(visits);
     visits.dedup();

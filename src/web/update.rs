@@ -4,10 +4,11 @@
 //! JavaScript's memory. Whatever it does not make, for want of a source or because something about it is wrong, is fetched
 //! whole; nobody has to know but for the warning.
 
-use std::cell::{OnceCell, RefCell};
+use alloc::vec::Vec;
+use core::cell::{OnceCell, RefCell};
 
 use js_sys::Uint8Array;
-use webimport_core::digest::Expected;
+use webimport_core::digest::{Expected, Sha256Digest};
 use webimport_core::error::{Error, VerifyError};
 use webimport_core::limits::Limits;
 use webimport_core::update::{Origin, PREFIX, Part, Update, UpdateEntry};
@@ -31,6 +32,23 @@ impl Updating {
     /// What was wrong with it. Since then it makes nothing.
     pub(crate) fn trouble(&self) -> Option<Error> {
         self.trouble.borrow().clone()
+    }
+
+    /// The digests of what it makes, in whole or in part, out of these sources, which are in order.
+    pub(crate) fn made_of(&self, used: &[Sha256Digest]) -> Vec<Sha256Digest> {
+        let Some(Current { update, .. }) = self.current.get() else {
+            return Vec::new();
+        };
+        let is_used = |part: &Part| match part.origin {
+            Origin::Literals => false,
+            Origin::Source(index) => update
+                .sources
+                .get(index)
+                .is_some_and(|source| used.binary_search(&source.sha256).is_ok()),
+        };
+        let outputs = update.outputs.iter();
+        let made = outputs.filter(|(_, output)| output.parts.iter().any(is_used));
+        made.map(|(sha256, _)| *sha256).collect()
     }
 }
 

@@ -101,9 +101,9 @@ pub(crate) async fn measure(session: &Session, library: &Library, link: Link, ru
         eprintln!("{}, {link:?}: run {run} of {runs}", library.name);
         let bench = Bench::start(session, library, &published, link).await;
         for (index, way) in WAYS.iter().enumerate() {
-            let (timed, transferred) = bench.time(way).await;
-            times[index].push(timed.took);
-            loads[index].push(timed.loaded);
+            let (cell, transferred) = bench.time(way).await;
+            times[index].push(cell.took);
+            loads[index].push(cell.loaded);
             transfers[index] = transferred;
         }
     }

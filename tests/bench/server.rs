@@ -14,7 +14,7 @@ use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep_until};
 use webimport_browser_tests::http_server::{HttpServer, Reply, ask};
 
-use crate::compressed::gzip;
+use crate::compressed::{gzip, shard};
 
 /// What lies between server and browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ struct Answered {
 #[derive(Default)]
 struct Counters {
     answered: Mutex<Vec<Answered>>,
-    /// The files below `metadata/` and `targets/` that were sent.
+    /// The files below `metadata/` and `targets/` that were sent, and the shards, decoded.
     metadata: Mutex<Vec<Bytes>>,
     /// Held for reading from a request's arrival until its answer is counted.
     answering: RwLock<()>,
@@ -87,6 +87,7 @@ impl Server {
                 let at = now();
                 let answering = counters.answering.read().await;
                 let path = request.uri().path();
+                let is_object = path.starts_with("/objects/");
                 let is_metadata = path.starts_with("/metadata/") || path.starts_with("/targets/");
                 let (parts, body) = answer(router, &wheels, request).await.into_parts();
                 let body = body.collect().await.expect("a body from memory or disk");
@@ -97,6 +98,9 @@ impl Server {
                 }
                 if is_metadata && parts.status.is_success() {
                     counters.metadata().push(body.clone());
+                }
+                if is_object && let Some(shard) = shard(&body) {
+                    counters.metadata().push(shard.into());
                 }
                 drop(answering);
                 if link == Link::Slow {
@@ -143,7 +147,7 @@ impl Server {
         self.counters.metadata().clear();
     }
 
-    /// What would be transferred of metadata and manifests if each file was compressed: bytes after gzip.
+    /// What would be transferred of metadata, manifests and shards if each file was compressed: bytes after gzip.
     pub(crate) fn metadata_gzip(&self) -> usize {
         self.counters.metadata().iter().map(|file| gzip(file)).sum()
     }

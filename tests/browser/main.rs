@@ -7,6 +7,7 @@ mod harness_facts;
 mod packages;
 mod partial;
 mod refusals;
+mod shards;
 mod storage;
 mod trust;
 mod updates;
@@ -23,6 +24,7 @@ fn main() {
         config::tests(),
         packages::tests(),
         partial::tests(),
+        shards::tests(),
         fidelity::tests(),
         demo_page::tests(),
     ];

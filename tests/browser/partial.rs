@@ -1,10 +1,10 @@
 //! What comes after a load: sources behind bytecode, and the modules of a partial release.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use webimport_browser_tests::fixture::{HandMade, Repository, published};
 use webimport_browser_tests::repository_server::Fault;
 use webimport_browser_tests::suite::Test;
@@ -34,13 +34,14 @@ const PACKAGES: usize = 100;
 const MODULES: usize = 99;
 
 /// A release of 10,000 modules: `big.pNN.mNN`.
-struct Big {
-    repository: Repository,
-    manifest: Value,
+pub(crate) struct Big {
+    pub(crate) repository: Repository,
+    /// By file, what is fetched for it.
+    places: BTreeMap<String, BTreeSet<String>>,
     sha256: String,
 }
 
-fn big() -> &'static Big {
+pub(crate) fn big() -> &'static Big {
     static MADE: OnceLock<Big> = OnceLock::new();
     MADE.get_or_init(|| {
         let mut files = vec![("big/__init__.py".to_owned(), String::new())];
@@ -60,10 +61,10 @@ fn big() -> &'static Big {
         let wheel = write_wheel(&scratch::folder("big"), "big", "1.0", &files);
         let repository = Repository::new();
         let sha256 = repository.release_sources(&[wheel], "big");
-        let manifest = repository.manifest("big", "1.0", &sha256);
+        let places = repository.places("big", "1.0", &sha256);
         Big {
             repository,
-            manifest,
+            places,
             sha256,
         }
     })
@@ -90,26 +91,15 @@ fn text(package: usize, module: usize) -> String {
 }
 
 impl Big {
-    /// The paths of the objects that hold these files and what always comes, in the repository.
-    fn objects(&self, files: &[&str]) -> BTreeSet<String> {
-        let all = self.manifest["files"].as_array().expect("a list");
-        let wanted = all.iter().filter(|file| {
-            let path = file["path"].as_str().expect("a path");
-            files.contains(&path) || path.starts_with("big-1.0.dist-info/")
-        });
-        wanted
-            .map(|file| {
-                let index =
-                    usize::try_from(file["object"].as_u64().expect("an index")).expect("small");
-                let digest = self.manifest["objects"][index]["sha256"]
-                    .as_str()
-                    .expect("a digest");
-                format!("objects/{}/{digest}", &digest[..2])
-            })
-            .collect()
+    /// The paths, in the repository, of the objects and shards that hold these files and what always comes.
+    pub(crate) fn objects(&self, files: &[&str]) -> BTreeSet<String> {
+        let always = ["big-1.0.dist-info/METADATA", "big-1.0.dist-info/WHEEL"];
+        let wanted = files.iter().chain(&always);
+        let wanted = wanted.flat_map(|path| self.places[*path].iter().cloned());
+        wanted.collect()
     }
 
-    fn setup(&self, server: &RepositoryServer, realm: Realm) -> Setup {
+    pub(crate) fn setup(&self, server: &RepositoryServer, realm: Realm) -> Setup {
         let url = server.url();
         let config = json!({
             "repositories": {&url: {"root": self.repository.pin()}},
@@ -138,7 +128,7 @@ const CLOSURE: [&str; 6] = [
     "big/p90/m01.py",
 ];
 
-fn objects_asked_for(server: &RepositoryServer) -> BTreeSet<String> {
+pub(crate) fn objects_asked_for(server: &RepositoryServer) -> BTreeSet<String> {
     let requests = server.requests().into_iter();
     requests
         .map(|request| request.path)
@@ -147,7 +137,7 @@ fn objects_asked_for(server: &RepositoryServer) -> BTreeSet<String> {
 }
 
 /// Whether Python can be suspended in the middle of an import.
-async fn can_suspend(page: &Page) -> bool {
+pub(crate) async fn can_suspend(page: &Page) -> bool {
     page.run("from pyodide.ffi import can_run_sync\ncan_run_sync()")
         .await
         == json!(true)

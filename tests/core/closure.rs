@@ -24,19 +24,19 @@ fn tag(text: &str) -> CacheTag {
 
 /// A release in the making: each file is an object of its own.
 #[derive(Debug, Clone, Default)]
-struct Draft {
-    files: BTreeMap<String, Option<CacheTag>>,
+pub(crate) struct Draft {
+    pub(crate) files: BTreeMap<String, Option<CacheTag>>,
     imports: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Draft {
-    fn file(mut self, path: &str) -> Self {
+    pub(crate) fn file(mut self, path: &str) -> Self {
         self.files.insert(path.into(), None);
         self
     }
 
     /// A source with bytecode for the main tag.
-    fn module(self, path: &str, imports: &[&str]) -> Self {
+    pub(crate) fn module(self, path: &str, imports: &[&str]) -> Self {
         self.file(path).compiled(path, MAIN).imports(path, imports)
     }
 
@@ -52,7 +52,7 @@ impl Draft {
         self
     }
 
-    fn partial(self) -> Manifest {
+    pub(crate) fn partial(self) -> Manifest {
         let mut manifest = self.whole();
         manifest.partial = true;
         manifest
@@ -83,7 +83,7 @@ impl Draft {
         manifest
     }
 
-    fn whole(self) -> Manifest {
+    pub(crate) fn whole(self) -> Manifest {
         let names = ImportNames::of(self.files.keys().map(String::as_str));
         let index: BTreeMap<&str, u32> = self.files.keys().map(String::as_str).zip(0..).collect();
         let entry = |(at, path): (usize, &String)| FileEntry {
@@ -97,6 +97,7 @@ impl Draft {
                 .get(path)
                 .map(|imports| imports.iter().map(|target| index[&**target]).collect())
                 .unwrap_or_default(),
+            imports_elsewhere: Vec::new(),
         };
         let object = |(path, tag): (&String, &Option<CacheTag>)| ObjectEntry {
             sha256: Sha256Digest::of(path.as_bytes()),
@@ -118,13 +119,15 @@ impl Draft {
             partial: false,
             entry: Vec::new(),
             source: true,
+            tags: Vec::new(),
+            shards: Vec::new(),
             objects: self.files.iter().map(object).collect(),
             files: self.files.keys().enumerate().map(entry).collect(),
         }
     }
 }
 
-fn is_source(path: &str) -> bool {
+pub(crate) fn is_source(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, it)| it == "py")
 }
 
@@ -143,6 +146,7 @@ fn plan(manifest: &Manifest, for_tag: &str, modules: &[&str]) -> Result<Plan, &'
     let modules: Vec<String> = modules.iter().map(ToString::to_string).collect();
     manifest
         .plan(&tag(for_tag), &modules)
+        .map(|planned| planned.ready().unwrap())
         .map_err(|error| error.code())
 }
 
@@ -706,7 +710,7 @@ fn import_edges_are_bounded_together() {
 }
 
 /// 40 modules in a few folders with any edges between them.
-fn any_release() -> impl Strategy<Value = (Draft, Vec<String>)> {
+pub(crate) fn any_release() -> impl Strategy<Value = (Draft, Vec<String>)> {
     let folders = ["", "a/", "a/b/", "a/b/c/", "n/", "n/m/", "z/"];
     let module = (0..folders.len(), "[p-s]|__init__", 0..3_u8);
     let edges = prop::collection::vec(
@@ -762,7 +766,7 @@ proptest! {
         let manifest = draft.partial();
         manifest.validate("release.json", &Limits::default()).unwrap();
         let tag = tag(if old { OLD } else { MAIN });
-        let plan = manifest.plan(&tag, &starts).unwrap();
+        let plan = manifest.plan(&tag, &starts).unwrap().ready().unwrap();
         let objects: BTreeSet<usize> = plan.now.iter().chain(&plan.sources).copied().collect();
         prop_assert_eq!(objects.len(), plan.now.len() + plan.sources.len(), "no object twice");
         prop_assert!(plan.now.is_sorted() && plan.sources.is_sorted());
@@ -828,7 +832,7 @@ proptest! {
         without.partial = true;
         without.validate("release.json", &Limits::default()).unwrap();
         let now = |manifest: &Manifest| -> Vec<String> {
-            let plan = manifest.plan(&tag(MAIN), &starts).unwrap();
+            let plan = manifest.plan(&tag(MAIN), &starts).unwrap().ready().unwrap();
             paths(manifest, &plan.now).into_iter().map(str::to_owned).collect()
         };
         prop_assert_eq!(now(&with), now(&without));
@@ -851,6 +855,8 @@ fn two_hundred_thousand_files_are_planned_in_no_time() {
     let started = std::time::Instant::now();
     let plan = manifest
         .plan(&tag(MAIN), &["lib.p000.s00.m000000".into()])
+        .unwrap()
+        .ready()
         .unwrap();
     let took = started.elapsed();
     assert_eq!((plan.now.len(), plan.sources.len()), (95_000, 95_000));

@@ -43,6 +43,8 @@ mod roots;
 #[cfg(test)]
 mod sample;
 #[cfg(test)]
+mod shards;
+#[cfg(test)]
 mod signatures;
 #[cfg(test)]
 mod simulator;

@@ -458,7 +458,7 @@ fn tagged_objects_hold_bytecode_of_their_tag_and_nothing_else() {
 fn each_interpreter_needs_its_own_objects() {
     let manifest = manifest();
     let tag = |text: &str| text.parse::<CacheTag>().unwrap();
-    let now = |text: &str| manifest.plan(&tag(text), &[]).unwrap();
+    let now = |text: &str| manifest.plan(&tag(text), &[]).unwrap().ready().unwrap();
     let (with_bytecode, without) = (now("cpython-314"), now("cpython-313"));
     assert_eq!(
         (with_bytecode.now, with_bytecode.sources),

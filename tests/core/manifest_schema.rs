@@ -57,6 +57,41 @@ fn both_accept_import_edges_and_entry_modules() {
 }
 
 #[test]
+fn a_manifest_with_shards_and_its_shards_fit() {
+    let (root, shards) = crate::shards::files_of_a_release();
+    assert!(validator().is_valid(&root));
+    let mut of_shards = schema();
+    of_shards["$ref"] = json!("#/$defs/shard");
+    for key in ["type", "required", "properties"] {
+        of_shards.as_object_mut().unwrap().remove(key);
+    }
+    let validator = jsonschema::draft202012::new(&of_shards).unwrap();
+    assert!(!shards.is_empty());
+    for shard in &shards {
+        let errors: Vec<_> = validator
+            .iter_errors(shard)
+            .map(|it| it.to_string())
+            .collect();
+        assert_eq!(errors, [""; 0]);
+        let changes: [fn(&mut Value); 8] = [
+            |it| it["format"] = json!("webimport-shard/2"),
+            |it| drop(it.as_object_mut().unwrap().remove("folder")),
+            |it| drop(it.as_object_mut().unwrap().remove("objects")),
+            |it| it["folder"] = json!("../x"),
+            |it| it["files"][0]["path"] = json!("../x"),
+            |it| it["files"][0]["imports_elsewhere"] = json!([1]),
+            |it| it["shards"] = json!([{"folder": "x"}]),
+            |it| it["shards"] = json!({}),
+        ];
+        for (index, change) in changes.into_iter().enumerate() {
+            let mut value = shard.clone();
+            change(&mut value);
+            assert!(!validator.is_valid(&value), "change {index}: {value}");
+        }
+    }
+}
+
+#[test]
 fn both_accept_what_a_later_format_may_add() {
     let mut value = value();
     for place in ["", "/distributions/0", "/objects/0", "/files/0"] {

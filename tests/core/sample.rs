@@ -24,6 +24,7 @@ fn pack(object: usize, files: &[(&str, &[u8])]) -> (Vec<u8>, Vec<FileEntry>) {
                 object,
                 offset,
                 imports: Vec::new(),
+                imports_elsewhere: Vec::new(),
             }
         })
         .collect();
@@ -85,6 +86,8 @@ pub(crate) fn manifest() -> Manifest {
         partial: false,
         entry: Vec::new(),
         source: true,
+        tags: Vec::new(),
+        shards: Vec::new(),
         objects: vec![object(&plain, None), object(&bytecode, Some("cpython-314"))],
         files,
     }

@@ -31,6 +31,8 @@ class Published:
     files: dict[str, bytes]
     #: Of a partial release: the files that each module brings. Its other files come with the load.
     closures: dict[str, list[str]] | None = None
+    #: The folders whose files are not known from the start.
+    shards: list[str] | None = None
 
     @property
     def sha256(self) -> str:
@@ -73,15 +75,18 @@ class FakeHost:
     absent: dict[str, dict[str, bytes]] = field(default_factory=dict)
     closures: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     fetched: list[list[str]] = field(default_factory=list)
+    #: By the path of a release: folders that nobody has looked into; and what was looked into.
+    hidden: dict[str, set[str]] = field(default_factory=dict)
+    looked: list[str] = field(default_factory=list)
     #: What the next releases require; Pyodide's packages; those of them that were loaded.
     requires: list[str] = field(default_factory=list)
     packages: dict[str, str] = field(default_factory=dict)
     installed: list[str] = field(default_factory=list)
     loads_packages: bool = True
 
-    def publish(self, name: str, version: str, files: dict[str, str | bytes], closures=None) -> Published:
+    def publish(self, name: str, version: str, files: dict[str, str | bytes], closures=None, shards=None) -> Published:
         encoded = {path: text.encode() if isinstance(text, str) else text for path, text in files.items()}
-        release = self.releases[f"{name}@{version}"] = Published(name, version, encoded, closures)
+        release = self.releases[f"{name}@{version}"] = Published(name, version, encoded, closures, shards)
         return release
 
     async def load(self, ticket, request, on_progress):
@@ -131,6 +136,7 @@ class FakeHost:
             "requires": list(self.requires),
             "requires_python": None,
             "partial": release.closures is not None,
+            "sharded": release.shards is not None,
             "incomplete": release.closures is not None,
             "source": True,
             "repository": "https://code.example.org/repo",
@@ -163,6 +169,7 @@ class FakeHost:
         late = {path for closure in (release.closures or {}).values() for path in closure}
         self.absent[root] = {str(Path(root, path)): release.files[path] for path in late}
         self.closures[root] = release.closures or {}
+        self.hidden[root] = {str(Path(root, folder)) for folder in release.shards or ()}
         for path, content in release.files.items():
             file = Path(root, path)
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -195,6 +202,26 @@ class FakeHost:
         coroutine = self.fetch(path, json.dumps([module]))
         with pytest.raises(StopIteration):
             coroutine.send(None)
+
+    def hides(self, path, folder):
+        return any(_finder.contains(hidden, folder) for hidden in self.hidden[path])
+
+    async def reveal(self, path, folders):
+        for folder in json.loads(folders):
+            self._look(path, str(Path(path, folder)))
+
+    def look(self, path, folder, module):
+        if not self.waits:
+            raise webimport.ResolveError("not fetched", code="resolve.not_fetched", hint="prefetch", name=module)
+        self._look(path, folder)
+
+    def _look(self, path, folder):
+        if self.error is not None:
+            raise self.error
+        for hidden in sorted(self.hidden[path]):
+            if _finder.contains(hidden, folder):
+                self.hidden[path].remove(hidden)
+                self.looked.append(hidden[len(path) + 1 :])
 
     def package_version(self, name):
         return self.packages.get(name)
@@ -279,8 +306,8 @@ def host(tmp_path, monkeypatch):
 def load(host):
     """Publishes and loads a release in one go."""
 
-    def load(name, files, version="1.0", closures=None, **options):
-        host.publish(name, version, files, closures)
+    def load(name, files, version="1.0", closures=None, shards=None, **options):
+        host.publish(name, version, files, closures, shards)
         return run(webimport.load_release(f"https://code.example.org/repo/{name}@{version}", **options))
 
     return load

@@ -214,6 +214,45 @@ for _ in range(5000):
       assert.equal(python("open('/webimport/sparse/c.txt').read()"), "third");
       sparse.unmount();
     });
+    await context.test("a folder is looked into when somebody does", () => {
+      const later = {
+        7: { ...treeOf({ "pkg/sub/__init__.py": "S = 1", "pkg/sub/a.txt": "a" }), folders: ["pkg/sub/deep"], shards: Uint32Array.of(9) },
+        8: treeOf({}),
+        9: treeOf({ "pkg/sub/deep/b.txt": "b" }),
+      };
+      const tree = { ...treeOf({ "pkg/__init__.py": "" }), folders: ["pkg/bad", "pkg/none", "pkg/sub"], shards: Uint32Array.of(6, 8, 7) };
+      const [asked, troubles] = [[], []];
+      const source = {
+        read: () => later[7].buffers[0],
+        reveal(shard) {
+          asked.push(shard);
+          if (shard === 6) throw new Error("no network");
+          const { paths, folders, shards, spans } = later[shard];
+          mounted.add({ paths, folders, shards, spans: spans.map((number, index) => (index % 3 === 0 ? shard : number)) });
+          mounted.supply({ objects: Uint32Array.of(shard), buffers: later[shard].buffers });
+        },
+        onTrouble: (error) => troubles.push(error.message),
+      };
+      const root = "/webimport/stubs";
+      const mounted = new ReleaseMount(pyodide.FS, root, tree, source);
+      const python = (expression) => pyodide.runPython(`import os, json\njson.dumps(${expression})`);
+      assert.equal(python(`[sorted(os.listdir('${root}/pkg')), os.path.isdir('${root}/pkg/sub')]`), '[["__init__.py", "bad", "none", "sub"], true]');
+      assert.deepEqual(asked, [], "a folder is there before it is looked into");
+      assert.ok(!mounted.lacks(`${root}/pkg/sub/a.txt`));
+      assert.equal(python(`[os.path.exists('${root}/pkg/sub/no.txt'), sorted(os.listdir('${root}/pkg/sub'))]`), '[false, ["__init__.py", "a.txt", "deep"]]');
+      assert.deepEqual(asked, [7]);
+      assert.equal(python(`open('${root}/pkg/sub/deep/b.txt').read() + open('${root}/pkg/sub/a.txt').read()`), '"ba"');
+      assert.equal(python(`os.listdir('${root}/pkg/none') + os.listdir('${root}/pkg/none')`), "[]");
+      assert.deepEqual(asked, [7, 9, 8], "once each");
+      assert.throws(() => python(`os.listdir('${root}/pkg/bad')`), /OSError: \[Errno 29\]/);
+      assert.deepEqual(troubles, ["no network"]);
+      assert.throws(() => mounted.reveal(`${root}/pkg/bad/x`), /no network/);
+      mounted.reveal(`${root}/pkg/sub/deep`);
+      assert.deepEqual(asked, [7, 9, 8, 6, 6]);
+      mounted.add({ ...later[8], paths: ["pkg/bad/c.txt"], spans: Uint32Array.of(7, 0, 1) });
+      assert.equal(python(`os.listdir('${root}/pkg/bad')`), '["c.txt"]');
+      mounted.unmount();
+    });
     await context.test("an object that is shorter than its files say is no file", () => {
       const tree = { ...treeOf({ "a.txt": "four" }), objects: new Uint32Array(), buffers: [] };
       const short = new ReleaseMount(pyodide.FS, "/webimport/short", tree, { ...NOWHERE, read: () => new Uint8Array(3), onTrouble() {} });
@@ -223,6 +262,9 @@ for _ in range(5000):
     await context.test("a tree that makes no sense leaves nothing", () => {
       const bad = [
         { ...treeOf({ "a.py": "x" }), spans: Uint32Array.of(0, 0) },
+        { ...treeOf({ "a.py": "x" }), folders: ["b"] },
+        { ...treeOf({ "a.py": "x" }), folders: ["../b"], shards: Uint32Array.of(0) },
+        { ...treeOf({ "a.py": "x" }), folders: ["a.py"], shards: Uint32Array.of(0) },
         { ...treeOf({ "a.py": "x" }), spans: Uint32Array.of(0, 0, 2) },
         { ...treeOf({ "a.py": "x" }), objects: Uint32Array.of(0, 1) },
         treeOf({ "a/../b": "x" }),

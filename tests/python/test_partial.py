@@ -177,3 +177,80 @@ def test_after_unloading_nothing_is_fetched(host, big):
     assert caught.value.code == "host.unloaded"
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("big.late")
+
+
+SHARDS = ["big/deep", "big/_vendor", "plugin/inner"]
+SHARDED = {**FILES, "plugin/inner/part.py": "NAME = 'part'\n"}
+
+
+@pytest.fixture
+def sharded(load):
+    return load("big", SHARDED, closures={**CLOSURES, "plugin.inner.part": ["plugin/inner/part.py"]}, shards=SHARDS)
+
+
+def test_a_load_looks_into_no_folder(host, sharded):
+    assert host.looked == []
+
+
+def test_an_import_looks_into_the_folders_that_it_comes_through(host, sharded):
+    importlib.import_module("big")
+    assert host.looked == []
+    importlib.import_module("big.deep.util")
+    assert host.looked == ["big/deep"]
+    # A namespace package.
+    assert importlib.import_module("plugin.inner.part").NAME == "part"
+    assert host.looked == ["big/deep", "plugin/inner"]
+
+
+def test_a_module_that_is_nowhere_is_looked_for_in_no_other_folder(host, sharded):
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("big.none")
+    assert host.looked == []
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("big.deep.none")
+    assert host.looked == ["big/deep"]
+
+
+def test_a_folder_that_nothing_can_wait_for_is_an_import_error(host, sharded):
+    run(sharded.prefetch("big"))
+    importlib.import_module("big")
+    host.waits = False
+    with pytest.raises(ImportError) as caught, pytest.warns(webimport.WebImportWarning, match="big@1.0: not fetched"):
+        importlib.import_module("big.deep")
+    assert caught.value.code == "resolve.not_fetched"
+    assert not isinstance(caught.value, ModuleNotFoundError)
+    host.waits = True
+    assert importlib.import_module("big.deep.util")
+
+
+def test_a_folder_that_cannot_be_looked_into_is_the_error_of_the_import(host, sharded):
+    importlib.import_module("big")
+    host.error = webimport.FetchError("no network", code="fetch.network", hint="try again")
+    with pytest.raises(webimport.FetchError), pytest.warns(webimport.WebImportWarning, match="no network"):
+        importlib.import_module("big.deep")
+    host.error = None
+    assert importlib.import_module("big.deep.util")
+
+
+@pytest.mark.parametrize(
+    ("code", "looked", "fetched"),
+    [
+        ("import big.core", [], [["big.core"]]),
+        ("from big import deep, nothing", [], [["big", "big.deep"]]),
+        ("from big.deep import util, nothing", ["big/deep"], [["big.deep", "big.deep.util"]]),
+        ("import big.deep.util", ["big/deep"], [["big.deep.util"]]),
+        ("import json", [], []),
+    ],
+)
+def test_the_imports_of_code_look_into_their_own_folders(host, sharded, code, looked, fetched):
+    run(webimport.prefetch_imports(code))
+    assert (host.looked, host.fetched) == (looked, fetched)
+
+
+def test_a_shared_namespace_package_is_compared_in_what_others_have_of_it(host, load):
+    shards = {"space/mine/one.py": "", "space/mine/deep/two.py": "", "space/both/three.py": ""}
+    load("first", {"space/yours.py": "", "space/both/four.py": ""})
+    load("big", shards, closures={}, shards=["space/mine", "space/both"])
+    assert importlib.import_module("space.mine.one").__name__ == "space.mine.one"
+    assert host.looked[-1] == "space/mine"
+    assert importlib.import_module("space.both.three") and importlib.import_module("space.both.four")

@@ -16,6 +16,9 @@ const NOWHERE = {
   read(object: number): Uint8Array {
     throw new RangeError(`object ${object} is not there`);
   },
+  reveal(shard: number): void {
+    throw new RangeError(`shard ${shard} is not there`);
+  },
   onTrouble(error: unknown): void {
     throw error;
   },
@@ -27,7 +30,8 @@ globalThis.suites = {
   mount(path: string, paths: string[], buffers: Uint8Array[]): void {
     const spans = Uint32Array.from(buffers.flatMap((bytes, index) => [index, 0, bytes.length]));
     const objects = Uint32Array.from(buffers.keys());
-    mounts.set(path, new ReleaseMount(pyodide.FS, path, { paths, spans, objects, buffers }, NOWHERE));
+    const tree = { paths, spans, folders: [], shards: new Uint32Array(), objects, buffers };
+    mounts.set(path, new ReleaseMount(pyodide.FS, path, tree, NOWHERE));
   },
   unmount(path: string): void {
     mounts.get(path)?.unmount();

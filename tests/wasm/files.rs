@@ -15,7 +15,7 @@ use crate::store::Store;
 use crate::unicode::platform;
 
 /// A partial release `late` with a module for each of these contents: `late/m00.py` and so on.
-fn manifest(contents: &[String]) -> Manifest {
+fn manifest(contents: &[String]) -> Verified<Manifest> {
     let digest = |content: &String| Sha256Digest::of(content.as_bytes());
     let objects: Vec<_> = contents
         .iter()
@@ -43,9 +43,7 @@ fn manifest(contents: &[String]) -> Manifest {
         sha256: Sha256Digest::of(&bytes),
     };
     let name = "late".parse().unwrap();
-    Manifest::parse_with(&bytes, &signed, &name, None, &Limits::default(), platform)
-        .map(Verified::into_inner)
-        .unwrap()
+    Manifest::parse_with(&bytes, &signed, &name, None, &Limits::default(), platform).unwrap()
 }
 
 /// The files of such a release of which nothing was loaded. The cache has the contents but for those in `lost`.
@@ -158,4 +156,95 @@ fn no_more_is_held_than_there_is_room_for() {
     );
     held.put(4, of(1));
     assert!(!held.has(4));
+}
+
+/// Those of a release whose only package is in a shard, `wide/deep`, and the shard's digest. The cache has the shard and
+/// the module in it.
+async fn in_a_shard(test: &str) -> (Rc<Files>, Rc<Store>, Sha256Digest) {
+    let content = format!("# {test}\n");
+    let digest = Sha256Digest::of(content.as_bytes());
+    let object = serde_json::json!(
+        {"sha256": digest, "size": content.len(), "encoding": "identity", "decoded_size": content.len()});
+    let shard = serde_json::json!({
+        "format": "webimport-shard/1", "folder": "wide/deep", "objects": [object],
+        "files": [{"path": "m.py", "size": content.len(), "sha256": digest, "object": 0}],
+    });
+    let shard = shard.to_string();
+    let listed = Sha256Digest::of(shard.as_bytes());
+    let manifest = serde_json::json!({
+        "format": "webimport-release/1", "name": "wide", "version": "1.0", "modules": ["wide"], "namespaces": ["wide"],
+        "partial": true, "objects": [], "files": [],
+        "shards": [{
+            "folder": "wide/deep", "sha256": listed, "size": shard.len(), "encoding": "identity",
+            "decoded_size": shard.len(),
+        }],
+    });
+    let bytes = manifest.to_string().into_bytes();
+    let sha256 = Sha256Digest::of(&bytes);
+    let signed = Expected {
+        subject: "release.json".into(),
+        length: None,
+        sha256,
+    };
+    let name = "wide".parse().unwrap();
+    let manifest =
+        Manifest::parse_with(&bytes, &signed, &name, None, &Limits::default(), platform).unwrap();
+    let store = Rc::new(Store::new());
+    for bytes in [content.as_bytes(), shard.as_bytes()] {
+        let sha256 = Sha256Digest::of(bytes);
+        store.put_object(sha256, &Uint8Array::from(bytes)).await;
+    }
+    let objects = Objects {
+        store: Rc::clone(&store),
+        bases: Vec::new(),
+        offline: false,
+        updating: Rc::default(),
+    };
+    let tag = "cpython-314".parse().unwrap();
+    let files = Files::new(manifest, sha256, tag, objects, &[], Vec::new());
+    (Rc::new(files), store, sha256)
+}
+
+#[wasm_bindgen_test]
+async fn what_a_shard_lists_is_said_once_it_is_known() {
+    let (files, store, release) = in_a_shard("revealed").await;
+    let listing = files.listing();
+    assert_eq!(
+        (listing.paths.len(), &*listing.folders[0]),
+        (0, "wide/deep")
+    );
+    assert!(files.hides("wide/deep") && files.hides("wide/deep/m.py") && !files.hides("wide"));
+    assert!(files.listing().folders.is_empty(), "it is said once");
+    files.reveal(&["wide/deep".to_owned()]).await.unwrap();
+    assert!(!files.hides("wide/deep/m.py"));
+    let listing = files.listing();
+    assert_eq!(listing.paths, ["wide/deep/m.py"]);
+    assert_eq!(listing.spans[..2], [0, 0]);
+    // The next visit has it at once.
+    assert_eq!(store.visits(release).await.len(), 1);
+    let supply = files.fetch(&["wide.deep.m".to_owned()]).await.unwrap();
+    assert_eq!(supply.objects, [0]);
+    assert_eq!(store.visits(release).await.len(), 2);
+}
+
+#[wasm_bindgen_test]
+async fn everything_of_a_release_is_what_its_shards_list() {
+    let (files, store, release) = in_a_shard("complete").await;
+    files.complete().await.unwrap();
+    assert!(files.holds(0) && !files.hides("wide/deep"));
+    // Nobody has used it.
+    assert!(store.visits(release).await.is_empty());
+}
+
+#[wasm_bindgen_test]
+async fn a_shard_that_the_cache_lost_cannot_be_had_without_a_server() {
+    let (files, store, _) = in_a_shard("lost").await;
+    for sha256 in store.objects().await {
+        store.drop_object(sha256).await;
+    }
+    assert!(files.reveal(&["wide/deep".to_owned()]).await.is_err());
+    assert!(files.reveal_now(0).is_err());
+    assert!(files.hides("wide/deep"));
+    // There is no other.
+    assert!(files.reveal_now(7).is_ok());
 }

@@ -341,7 +341,10 @@ async fn a_database_that_answers_again_is_in_use_again() {
 async fn a_full_database_is_full_until_it_was_emptied_though_small_records_fit() {
     let store = Store::new();
     put_while_it_fails(&store, "put where it is full", "QuotaExceededError").await;
-    store.add_visits(bytes("a visited release").0, &[1]).await;
+    let visited = bytes("a visited object").0;
+    store
+        .add_visits(bytes("a visited release").0, &[visited])
+        .await;
     assert_eq!(store.kind(), "memory");
 }
 

@@ -13,8 +13,8 @@ import { type Progress, type Release, type Warning, WebImportError } from "../pu
 import { type ConfigBlock, type Place, readConfigBlocks } from "./config_blocks.js";
 import { toWebImportError } from "./errors.js";
 import { dispatch } from "./events.js";
-import { largeLibraries, preloadLibraries } from "./libraries.js";
-import { type FileTree, ReleaseMount } from "./mount.js";
+import { type Library, largeLibraries, preloadLibraries } from "./libraries.js";
+import { type FileTree, type Listing, ReleaseMount } from "./mount.js";
 import type { FileSystem } from "./pyodide.js";
 import { type Description, releaseOf } from "./release.js";
 import { VERSION } from "./version.js";
@@ -28,18 +28,21 @@ interface Ready {
   /** The cache tag of the interpreter that it is for. */
   readonly tag: string;
   readonly partial: boolean;
+  /** Whether shards list a part of its files. */
+  readonly sharded: boolean;
 }
 
 /** A release that is mounted. */
 interface Mounted {
   readonly mount: ReleaseMount;
   readonly files: Files;
-  /** Where its files are in the objects. */
-  readonly places: Pick<FileTree, "paths" | "spans">;
+  /** What is known of its files. */
+  readonly listings: Listing[];
   /** The object of each path that needs nothing but its bytes; made when it is first asked for. */
-  objects?: Map<string, number>;
+  objects?: Map<string, number> | undefined;
   readonly tag: string;
   readonly partial: boolean;
+  readonly sharded: boolean;
   /** Resolves when what was fetched last is in the mount, or could not be fetched. */
   turn: Promise<unknown>;
 }
@@ -89,11 +92,11 @@ export class Host {
     this.#prepared.set(ticket, null);
     try {
       const prepared = await this.#client.load(request, (json) => this.#progress(json, onProgress));
-      const { description, path, paths, spans, objects, buffers, files } = prepared;
+      const { description, path, paths, spans, folders, shards, objects, buffers, files } = prepared;
       prepared.free();
       const { tag } = (JSON.parse(request) as { python: { tag: string } }).python;
-      const { partial } = JSON.parse(description) as Description;
-      const ready = { path, tree: { paths, spans, objects, buffers }, files, tag, partial };
+      const { partial, sharded } = JSON.parse(description) as Description;
+      const ready = { path, tree: { paths, spans, folders, shards, objects, buffers }, files, tag, partial, sharded };
       await preloadLibraries(this.#FS, path, largeLibraries(ready.tree, tag), ready.tree);
       if (this.#prepared.has(ticket)) this.#prepared.set(ticket, ready);
       else files.free();
@@ -109,14 +112,21 @@ export class Host {
     const ready = this.#prepared.get(ticket);
     guarded(() => {
       if (!ready) throw new Error(`nothing is prepared under the ticket ${ticket}`);
-      const { path, tree, files, tag, partial } = ready;
+      const { path, tree, files, tag, partial, sharded } = ready;
       const source = {
         read: (object: number) => files.read(object),
+        reveal: (shard: number) => {
+          files.revealNow(shard);
+          grow(mounted);
+        },
         onTrouble: (error: unknown) => this.#warn(path, error),
       };
-      const places = { paths: tree.paths, spans: tree.spans };
       const mount = new ReleaseMount(this.#FS, path, tree, source);
-      this.#mounts.set(path, { mount, files, places, tag, partial, turn: Promise.resolve() });
+      // Without the buffers of the tree, which go when the release does.
+      const { paths, spans, folders, shards } = tree;
+      const listings = [{ paths, spans, folders, shards }];
+      const mounted: Mounted = { mount, files, listings, tag, partial, sharded, turn: Promise.resolve() };
+      this.#mounts.set(path, mounted);
       this.#prepared.delete(ticket);
       this.#follow(path, files);
     });
@@ -149,6 +159,25 @@ export class Host {
     return this.#mounts.get(path)?.mount.lacks(file) ?? false;
   }
 
+  /** Whether a folder is in one that nobody has looked into yet, or is one. */
+  hides(path: string, folder: string): boolean {
+    return this.#mounts.get(path)?.files.hides(folder.slice(path.length + 1)) ?? false;
+  }
+
+  /** Fetches what is to be known of what is in folders: a JSON list of them, inside of the release. */
+  async reveal(path: string, folders: string): Promise<void> {
+    const mounted = this.#mounts.get(path);
+    if (mounted === undefined) throw unloaded(path);
+    await guardedAsync(mounted.files.reveal(JSON.parse(folders) as string[]));
+    if (this.#mounts.get(path) !== mounted) throw unloaded(path);
+    grow(mounted);
+  }
+
+  /** As `reveal`, for one folder, at once. */
+  look(path: string, folder: string): void {
+    guarded(() => this.#mounts.get(path)?.mount.reveal(folder));
+  }
+
   /** Whether the bytes of a file that the mount lacks are here, so that `bring` gives them without the network. */
   ready(path: string, file: string): boolean {
     const mounted = this.#mounts.get(path);
@@ -168,7 +197,7 @@ export class Host {
     const names = JSON.parse(modules) as string[];
     try {
       // Not in turn: an import that waits for one module does not wait for all others.
-      if (names.length === 0) await mounted.files.complete();
+      if (names.length === 0) await this.#complete(path, mounted);
       // Of two that want the same, the second finds it in the mount; and nobody is told that something is there before
       // it is, whoever got it. A fetch that fails lets the next one begin.
       const supplied = mounted.turn.then(() => this.#supply(path, mounted, names));
@@ -179,20 +208,27 @@ export class Host {
     }
   }
 
+  async #complete(path: string, mounted: Mounted): Promise<void> {
+    await mounted.files.complete();
+    if (this.#mounts.get(path) !== mounted) throw unloaded(path);
+    if (mounted.sharded) grow(mounted);
+  }
+
   async #supply(path: string, mounted: Mounted, names: string[]): Promise<string> {
-    const { mount, files, places, tag } = mounted;
+    const { mount, files } = mounted;
     // It may have been unloaded in the meantime; another mount at this path has files of its own.
     const check = () => {
       if (this.#mounts.get(path) !== mounted) throw unloaded(path);
     };
     check();
-    const libraries = largeLibraries(places, tag);
-    const large = Uint32Array.from(libraries, ({ object }) => object);
+    const large = Uint32Array.from(libraries(mounted), ({ object }) => object);
     // Of everything, what cannot be made ready in the middle of an import.
     const supply = await (names.length === 0 ? files.give(large) : files.fetch(names));
     const { objects, buffers, report } = supply;
     supply.free();
-    await preloadLibraries(this.#FS, path, libraries, { objects, buffers });
+    check();
+    if (mounted.sharded) grow(mounted);
+    await preloadLibraries(this.#FS, path, libraries(mounted), { objects, buffers });
     check();
     mount.supply({ objects, buffers });
     files.supplied(objects);
@@ -308,9 +344,27 @@ export class Host {
   }
 }
 
-function readable({ places, tag }: Mounted): Map<string, number> {
-  const objects = new Map(places.paths.map((file, index) => [file, places.spans[3 * index] as number]));
-  for (const { file } of largeLibraries(places, tag)) objects.delete(file);
+/** Has the mount know the files that its `Files` know. */
+function grow(mounted: Mounted): void {
+  const listing = mounted.files.listing();
+  const { paths, spans, folders, shards } = listing;
+  listing.free();
+  const own = { paths, spans, folders, shards };
+  mounted.mount.add(own);
+  mounted.listings.push(own);
+  mounted.objects = undefined;
+}
+
+function libraries({ listings, tag }: Mounted): Library[] {
+  return listings.flatMap((listing) => largeLibraries(listing, tag));
+}
+
+function readable(mounted: Mounted): Map<string, number> {
+  const objects = new Map<string, number>();
+  for (const { paths, spans } of mounted.listings) {
+    paths.forEach((file, index) => objects.set(file, spans[3 * index] as number));
+  }
+  for (const { file } of libraries(mounted)) objects.delete(file);
   return objects;
 }
 
@@ -325,8 +379,8 @@ function whenQuiet(work: () => void): void {
 }
 
 /** The module files whose code is there: the bytecode of a source, where it has one. */
-function loadable(path: string, { mount, places, tag }: Mounted): string[] {
-  const there = places.paths.filter((_, index) => mount.has(places.spans[3 * index] as number));
+function loadable(path: string, { mount, listings, tag }: Mounted): string[] {
+  const there = listings.flatMap(({ paths, spans }) => paths.filter((_, index) => mount.has(spans[3 * index] as number)));
   const cached = `.${tag}.pyc`;
   const compiled = new Set(there.filter((file) => file.endsWith(cached)));
   const isLoadable = (file: string) => {

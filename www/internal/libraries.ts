@@ -7,7 +7,7 @@
  * `dlopen`, which says why when it is imported.
  */
 
-import type { FileTree, Objects } from "./mount.js";
+import type { Listing, Objects } from "./mount.js";
 import type { FileSystem } from "./pyodide.js";
 
 /** Bytes of a library that every main thread compiles at once. */
@@ -17,7 +17,7 @@ const AT_ONCE = 8 * 1024 * 1024;
 const FOREIGN = /\.(cpython-\d+)[^/]*\.so$/;
 
 /** A file and where it is. */
-interface Library {
+export interface Library {
   readonly file: string;
   readonly object: number;
   readonly offset: number;
@@ -28,7 +28,7 @@ interface Library {
  * What of these files has to be preloaded for an interpreter with the cache tag `tag`: nothing in a worker, which
  * compiles at once whatever the size.
  */
-export function largeLibraries({ paths, spans }: Pick<FileTree, "paths" | "spans">, tag: string): Library[] {
+export function largeLibraries({ paths, spans }: Listing, tag: string): Library[] {
   if (typeof document === "undefined") return [];
   const libraries: Library[] = [];
   for (const [index, file] of paths.entries()) {

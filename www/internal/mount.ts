@@ -2,8 +2,8 @@
  * A read-only file system over verified bytes, for `pyodide.FS.mount`.
  *
  * Files are views into the objects that hold them; nothing is copied until Python reads. All files of a release
- * are there from the start, with their sizes. An object that has not come yet is asked for when the first of its
- * files is opened. Paths were checked with the manifest; they are only checked here for what would break the tree.
+ * are there from the start, with their sizes, but those of folders that a shard lists, which is asked for when somebody
+ * looks into the folder. An object that has not come yet is asked for when the first of its files is opened. Paths were checked with the manifest; they are only checked here for what would break the tree.
  *
  * Every write is refused with `PermissionError`: the nodes' modes carry no write bit (EACCES), and the operations
  * that would write do not exist (EPERM). As on any mount, a rename across its border is EXDEV, an `OSError`.
@@ -19,17 +19,27 @@ export interface Objects {
   readonly buffers: readonly Uint8Array[];
 }
 
-/** The files of a release, without their folders, and the objects that are there. */
-export interface FileTree extends Objects {
+/** Files of a release, without their folders. */
+export interface Listing {
   /** Relative, `/` between components. */
   readonly paths: readonly string[];
   /** For each path: object, offset and size in bytes. */
   readonly spans: Uint32Array;
+  /** Folders whose files a shard lists. */
+  readonly folders: readonly string[];
+  /** The shard of each folder. */
+  readonly shards: Uint32Array;
 }
 
-/** The bytes of an object that is not there, at once. What it throws is told to `onTrouble`. */
+/** Files of a release, and the objects that are there. */
+export interface FileTree extends Listing, Objects {}
+
+/** What is not there, at once. What it throws is told to `onTrouble`. */
 export interface Source {
+  /** The bytes of an object. */
   read(object: number): Uint8Array;
+  /** Has the mount `add` what a shard lists. */
+  reveal(shard: number): void;
   onTrouble(error: unknown): void;
 }
 
@@ -66,7 +76,13 @@ export class ReleaseMount {
     this.#root = folderOf(tree);
     this.supply(tree);
     FS.mkdirTree(path);
-    FS.mount(fileSystemType(FS, this.#root, (file) => this.#open(file)), {}, path);
+    const access = { open: (file: File) => this.#open(file), look: (folder: Folder) => this.#look(folder) };
+    FS.mount(fileSystemType(FS, this.#root, access), {}, path);
+  }
+
+  /** Takes files that were not known before. */
+  add(listing: Listing): void {
+    addTo(this.#root, listing, new Map());
   }
 
   /** Takes objects that have come. */
@@ -95,6 +111,17 @@ export class ReleaseMount {
     if (file !== undefined) this.#bytes(file);
   }
 
+  /** Has all folders on the way to a path list their files, and the one there. Throws what the source throws. */
+  reveal(path: string): void {
+    let entry: Folder | File | undefined = this.#root;
+    for (const component of path.slice(this.#path.length + 1).split("/")) {
+      if (!(entry instanceof Folder)) return;
+      this.#reveal(entry);
+      entry = entry.entries.get(component);
+    }
+    if (entry instanceof Folder) this.#reveal(entry);
+  }
+
   /** Files that are still open stay readable; their bytes go when the last is closed. */
   unmount(): void {
     this.#FS.unmount(this.#path);
@@ -103,12 +130,28 @@ export class ReleaseMount {
   }
 
   #open(file: File): Uint8Array {
+    return this.#orError(() => this.#bytes(file));
+  }
+
+  #look(folder: Folder): Map<string, Folder | File> {
+    this.#orError(() => this.#reveal(folder));
+    return folder.entries;
+  }
+
+  #orError<Value>(work: () => Value): Value {
     try {
-      return this.#bytes(file);
+      return work();
     } catch (error) {
       this.#source.onTrouble(error);
       throw new this.#FS.ErrnoError(EIO);
     }
+  }
+
+  #reveal(folder: Folder): void {
+    if (folder.shard === undefined) return;
+    this.#source.reveal(folder.shard);
+    // It may list nothing for this interpreter.
+    folder.shard = undefined;
   }
 
   #bytes({ object, offset, size }: File): Uint8Array {
@@ -125,10 +168,10 @@ export class ReleaseMount {
     if (!path.startsWith(`${this.#path}/`)) return undefined;
     let entry: Folder | File | undefined = this.#root;
     for (const component of path.slice(this.#path.length + 1).split("/")) {
-      if (!(entry instanceof Map)) return undefined;
-      entry = entry.get(component);
+      if (!(entry instanceof Folder)) return undefined;
+      entry = entry.entries.get(component);
     }
-    return entry instanceof Map ? undefined : entry;
+    return entry instanceof Folder ? undefined : entry;
   }
 }
 
@@ -139,15 +182,30 @@ interface File {
   readonly size: number;
 }
 
-/** A tree that is not made of nodes yet, so that a bad one leaves no node behind. */
-type Folder = Map<string, Folder | File>;
+/** A folder that is not made into a node yet, so that a bad tree leaves no node behind. */
+class Folder {
+  readonly entries = new Map<string, Folder | File>();
+  /** The shard that lists the entries, as long as they are not here. */
+  shard: number | undefined;
+}
 
-function folderOf({ paths, spans, objects, buffers }: FileTree): Folder {
-  const root: Folder = new Map();
-  if (spans.length !== 3 * paths.length) {
-    throw new RangeError(`${paths.length} paths need ${3 * paths.length} spans, got ${spans.length}`);
+function folderOf(tree: FileTree): Folder {
+  const root = new Folder();
+  const { objects, buffers } = tree;
+  addTo(root, tree, new Map(Array.from(objects, (object, index) => [object, buffers[index]?.length ?? 0])));
+  return root;
+}
+
+/** `sizes`: of the objects that are there, in bytes. */
+function addTo(root: Folder, { paths, spans, folders, shards }: Listing, sizes: ReadonlyMap<number, number>): void {
+  if (spans.length !== 3 * paths.length || shards.length !== folders.length) {
+    const lengths = `${spans.length} and ${shards.length}`;
+    throw new RangeError(`${paths.length} paths and ${folders.length} folders need other spans and shards than ${lengths}`);
   }
-  const sizes = new Map(Array.from(objects, (object, index) => [object, buffers[index]?.length ?? 0]));
+  // Before the files, as some of these shards may be known already.
+  folders.forEach((path, index) => {
+    folderAt(root, path.split("/"), path).shard = shards[index];
+  });
   paths.forEach((path, index) => {
     const [object, offset, size] = spans.subarray(3 * index, 3 * index + 3) as unknown as [number, number, number];
     if (offset + size > (sizes.get(object) ?? Number.POSITIVE_INFINITY)) {
@@ -155,17 +213,23 @@ function folderOf({ paths, spans, objects, buffers }: FileTree): Folder {
     }
     const components = path.split("/");
     const name = components.pop() as string;
-    let folder = root;
-    for (const component of components) {
-      const child = folder.get(checked(component, path)) ?? new Map();
-      if (!(child instanceof Map)) throw new RangeError(`\`${path}\` lies inside of a file`);
-      folder.set(component, child);
-      folder = child;
-    }
-    if (folder.has(checked(name, path))) throw new RangeError(`\`${path}\` is there twice`);
-    folder.set(name, { object, offset, size });
+    const { entries } = folderAt(root, components, path);
+    if (entries.has(checked(name, path))) throw new RangeError(`\`${path}\` is there twice`);
+    entries.set(name, { object, offset, size });
   });
-  return root;
+}
+
+/** The folder, made where it is new. What is in it is known, and so are all folders around it. */
+function folderAt(root: Folder, components: readonly string[], path: string): Folder {
+  let folder = root;
+  for (const component of components) {
+    const child = folder.entries.get(checked(component, path)) ?? new Folder();
+    if (!(child instanceof Folder)) throw new RangeError(`\`${path}\` lies inside of a file`);
+    child.shard = undefined;
+    folder.entries.set(component, child);
+    folder = child;
+  }
+  return folder;
 }
 
 function checked(component: string, path: string): string {
@@ -173,13 +237,18 @@ function checked(component: string, path: string): string {
   return component;
 }
 
-/** The bytes of a file that is opened. */
-type Open = (file: File) => Uint8Array;
+/** How the file system comes to what is in it. */
+interface Access {
+  /** The bytes of a file. */
+  open(file: File): Uint8Array;
+  /** The entries of a folder. */
+  look(folder: Folder): ReadonlyMap<string, Folder | File>;
+}
 
-function fileSystemType(FS: FileSystem, folder: Folder, open: Open): FileSystemType {
+function fileSystemType(FS: FileSystem, folder: Folder, access: Access): FileSystemType {
   return {
     mount(mount) {
-      const root = createFolder(FS, null, "/", folder, open);
+      const root = createFolder(FS, null, "/", folder, access);
       // FS.mount sets this too late: nodes take it over from their parent, and FS.unmount finds them by it.
       root.mount = mount;
       return root;
@@ -187,21 +256,21 @@ function fileSystemType(FS: FileSystem, folder: Folder, open: Open): FileSystemT
   };
 }
 
-function createFolder(FS: FileSystem, parent: Node | null, name: string, folder: Folder, open: Open): Node {
+function createFolder(FS: FileSystem, parent: Node | null, name: string, folder: Folder, access: Access): Node {
   const node = FS.createNode(parent, name, FOLDER, 0);
   node.contents = null;
   node.usedBytes = BLOCK;
-  node.node_ops = folderOperations(FS, folder, open);
+  node.node_ops = folderOperations(FS, folder, access);
   node.stream_ops = { llseek: seek(FS) };
   return node;
 }
 
-function createFile(FS: FileSystem, parent: Node, name: string, file: File, open: Open): Node {
+function createFile(FS: FileSystem, parent: Node, name: string, file: File, access: Access): Node {
   const node = FS.createNode(parent, name, FILE, 0);
   node.contents = null;
   node.usedBytes = file.size;
   node.node_ops = { getattr };
-  node.stream_ops = fileStreams(FS, () => open(file));
+  node.stream_ops = fileStreams(FS, () => access.open(file));
   return node;
 }
 
@@ -232,16 +301,17 @@ function seek(FS: FileSystem): StreamOperations["llseek"] {
   };
 }
 
-function folderOperations(FS: FileSystem, folder: Folder, open: Open): NodeOperations {
+function folderOperations(FS: FileSystem, folder: Folder, access: Access): NodeOperations {
   return {
     getattr,
     // Emscripten asks once for each name, and keeps the node in its own table.
     lookup(parent, name) {
-      const entry = folder.get(name);
+      const entry = access.look(folder).get(name);
       if (entry === undefined) throw new FS.ErrnoError(ENOENT);
-      return entry instanceof Map ? createFolder(FS, parent, name, entry, open) : createFile(FS, parent, name, entry, open);
+      if (entry instanceof Folder) return createFolder(FS, parent, name, entry, access);
+      return createFile(FS, parent, name, entry, access);
     },
-    readdir: () => [".", "..", ...folder.keys()],
+    readdir: () => [".", "..", ...access.look(folder).keys()],
   };
 }
 

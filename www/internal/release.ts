@@ -14,6 +14,7 @@ export interface Description {
   readonly requires: string[];
   readonly requires_python?: string | null;
   readonly partial: boolean;
+  readonly sharded: boolean;
   readonly source: boolean;
   readonly repository: string;
   readonly bytecode?: string | null;

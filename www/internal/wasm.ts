@@ -7,7 +7,7 @@
 
 import init, { Client as WasmClient } from "../../target/web/webimport.js";
 import { WebImportError } from "../public/api.js";
-import type { FileTree, Objects } from "./mount.js";
+import type { FileTree, Listing, Objects } from "./mount.js";
 
 /** What the module exports; JSON crosses the border as text. Failures are thrown as `ErrorRecord`s. */
 export interface Client {
@@ -39,6 +39,14 @@ export interface Files {
   follow(modules?: string[]): Promise<void>;
   /** Gets everything that the release has for this interpreter into the cache, and holds what there is room for. */
   complete(): Promise<void>;
+  /** What is known of the files of the release and was not said before. */
+  listing(): Listing & { free(): void };
+  /** Whether a path is in a shard that is not known, or is one. */
+  hides(path: string): boolean;
+  /** Gets the shards around these paths and at them; `listing` then has their files. */
+  reveal(paths: string[]): Promise<void>;
+  /** As `reveal`, for one shard and at once. */
+  revealNow(shard: number): void;
   /** Whether `read` gives an object without the network. */
   holds(object: number): boolean;
   /** An object that was not handed over yet, at once. */

@@ -104,15 +104,15 @@ mod tests {
         let place = std::env::temp_dir().join(format!("webimport-digest-{}", std::process::id()));
         let of = |folder: &str, name: &str, content: &str| {
             let folder = place.join(folder).join("inputs");
-            std::fs::create_dir_all(&folder).unwrap();
-            std::fs::write(folder.join(name), content).unwrap();
-            fingerprint(&[folder], "salt").unwrap()
+            std::fs::create_dir_all(&folder).expect("a folder can be made");
+            std::fs::write(folder.join(name), content).expect("a file can be written");
+            fingerprint(&[folder], "salt").expect("files can be read")
         };
         let one = of("one", "a", "1");
         assert_eq!(one, of("two", "a", "1"));
         assert_ne!(one, of("three", "b", "1"));
         assert_ne!(one, of("four", "a", "2"));
-        std::fs::remove_dir_all(place).unwrap();
+        std::fs::remove_dir_all(place).expect("the folder can be removed");
     }
 
     #[test]

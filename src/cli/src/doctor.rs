@@ -20,7 +20,9 @@ use webimport_core::workflow::{Absence, CachedMetadata, Refresh, RootTrust, Step
 
 use crate::observe::{Event, Observer, Unit};
 use crate::repository::{Lifetimes, ROLES};
+use crate::shards;
 use crate::source::{Answer, ORIGIN, Source, Transport};
+use crate::verify;
 
 /// What to check.
 #[derive(Debug, Clone)]
@@ -447,8 +449,15 @@ impl Doctor<'_> {
         };
         let bytes = self.fetch(&target.path, target.length.min(self.limits.manifest))?;
         let expected = target.expected();
-        let manifest = Manifest::parse(&bytes, &expected, name, Some(version), &self.limits)?;
-        let mut objects = manifest.into_inner().objects;
+        let mut manifest = Manifest::parse(&bytes, &expected, name, Some(version), &self.limits)?;
+        let limits = self.limits.clone();
+        shards::add_all(&mut manifest, &limits, |object| {
+            let bytes = self.fetch(&object.path(), object.size)?;
+            Ok::<_, Error>(verify::decoded(object, bytes)?)
+        })?;
+        let manifest = manifest.into_inner();
+        let shards = manifest.shards.into_iter().map(|shard| shard.object);
+        let mut objects: Vec<ObjectEntry> = shards.chain(manifest.objects).collect();
         for update in &target.updates {
             objects.push(update.object(&self.limits)?.clone());
         }

@@ -35,6 +35,7 @@ pub mod repository;
 mod requirement;
 pub mod roots;
 pub mod serve;
+mod shards;
 pub mod signer_command;
 mod source;
 pub mod storage;

@@ -89,6 +89,30 @@ impl Packed {
         }
         Ok(())
     }
+
+    /// What a manifest lists; the bytes stay.
+    pub(crate) fn take_lists(&mut self) -> (Vec<ObjectEntry>, Vec<FileEntry>) {
+        (
+            std::mem::take(&mut self.objects),
+            std::mem::take(&mut self.files),
+        )
+    }
+
+    /// A shard of the manifest, as an object.
+    pub(crate) fn shard(&mut self, bytes: &[u8]) -> io::Result<ObjectEntry> {
+        let compressed = gzip(bytes)?;
+        let sha256 = Sha256Digest::of(&compressed);
+        let object = ObjectEntry {
+            sha256,
+            size: compressed.len() as u64,
+            encoding: Encoding::Gzip,
+            decoded_size: bytes.len() as u64,
+            decoded_sha256: Sha256Digest::of(bytes),
+            tag: None,
+        };
+        self.content.insert(sha256, compressed);
+        Ok(object)
+    }
 }
 
 /// Which files share an object, in the order of the objects.
@@ -151,6 +175,7 @@ impl Object {
                     object: 0,
                     offset: offset - size,
                     imports: Vec::new(),
+                    imports_elsewhere: Vec::new(),
                 }
             })
             .collect();
@@ -191,12 +216,14 @@ impl Object {
 }
 
 /// What files beside modules travel with: those of their folder. The metadata of all distributions are always
-/// fetched, and so travel together.
+/// fetched, and so travel together; but not the lists of their files, which are as long as these are many.
 fn group(path: &str) -> &str {
     let is_metadata = path
         .split_once('/')
         .is_some_and(|(top, _)| top.ends_with(".dist-info"));
-    if is_metadata {
+    if is_metadata && path.ends_with(".dist-info/RECORD") {
+        ".dist-info/RECORD"
+    } else if is_metadata {
         ".dist-info"
     } else {
         path.rsplit_once('/').map_or("", |(folder, _)| folder)
@@ -278,6 +305,7 @@ mod tests {
     fn in_a_partial_release_modules_are_alone_and_the_rest_travels_by_folder() {
         let files = [
             ("a-1.dist-info/METADATA", "a"),
+            ("a-1.dist-info/RECORD", "r"),
             ("a/__init__.py", ""),
             ("a/b.py", "b"),
             ("a/b/__init__.py", ""),
@@ -309,6 +337,7 @@ mod tests {
                     "b-1.dist-info/METADATA",
                     "b-1.dist-info/licenses/LICENSE"
                 ],
+                &["a-1.dist-info/RECORD"],
                 &["a/data.txt", "a/more.txt", "a/py.typed"],
                 &["a/b/table.csv"],
             ]

@@ -10,13 +10,15 @@ use std::io;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use webimport_core::digest::Sha256Digest;
+use webimport_core::closure::Planned;
+use webimport_core::digest::{Expected, Sha256Digest};
 use webimport_core::error::{Coded, VerifyError};
 use webimport_core::limits::Limits;
 use webimport_core::manifest::{
     Distribution, Encoding, FORMAT, FileEntry, ImportNames, Manifest, ObjectEntry,
 };
 use webimport_core::names::{CacheTag, Channel, NameSyntax, ReleaseName, Version};
+use webimport_core::shards::split;
 
 use crate::bytecode::{
     self, Bytecode, BytecodeChoice, BytecodeError, MAIN_TAG, SourceChoice, cache_path,
@@ -28,6 +30,8 @@ use crate::pack::{Layout, Packed};
 use crate::project::{self, ProjectError, Settings};
 use crate::repository::{Publication, Published, Repository, RepositoryError, Validity};
 use crate::requirement;
+use crate::shards;
+use crate::verify;
 use crate::wheel::{self, Wheel, WheelError, WheelLimits, normalized_name};
 
 /// A release is partial if what one interpreter needs of it has more bytes than this, decoded: what is not
@@ -94,8 +98,10 @@ pub struct Released {
     pub source: bool,
     /// Files, bytecode included.
     pub files: usize,
-    /// Objects.
+    /// Objects, shards included.
     pub objects: usize,
+    /// Shards of the manifest.
+    pub shards: usize,
     /// All objects as stored, in bytes.
     pub bytes: u64,
     /// All files, in bytes.
@@ -321,17 +327,20 @@ pub fn release(
         partial: kinds.needed() > PARTIAL_ABOVE,
         entry,
         source: options.source == SourceChoice::Included,
+        tags: Vec::new(),
         objects: Vec::new(),
         files: Vec::new(),
+        shards: Vec::new(),
     };
-    let packed = if manifest.partial {
+    let mut packed = if manifest.partial {
         kinds.pack(Layout::Partial, &|_| true, observer)?
     } else {
         let first = kinds.first(&manifest, &imports);
         kinds.pack(Layout::Whole, &|path| first.contains(path), observer)?
     };
-    (manifest.objects, manifest.files) = (packed.objects, packed.files);
-    let manifest = finish(manifest, &imports.executed)?;
+    (manifest.objects, manifest.files) = packed.take_lists();
+    let divided = divide(finish(manifest, &imports.executed)?, &mut packed)?;
+    let manifest = divided.manifest;
     let publication = Publication {
         name: manifest.name.clone(),
         version: manifest.version.clone(),
@@ -339,12 +348,11 @@ pub fn release(
         manifest: to_bytes(&manifest)?,
         objects: packed.content,
     };
-    // Objects, manifest, targets, snapshot, timestamp.
-    let total = publication.objects.len() as u64 + 4;
     observer.event(Event::Stage {
         title: "writing",
         unit: Unit::Files,
-        total,
+        // Objects, manifest, targets, snapshot, timestamp.
+        total: publication.objects.len() as u64 + 4,
     });
     let change = repository.publish(&publication, &options.keys, &options.validity, observer)?;
     Ok(Released {
@@ -360,10 +368,11 @@ pub fn release(
         partial: manifest.partial,
         entry: manifest.entry,
         source: manifest.source,
-        files: manifest.files.len(),
-        objects: manifest.objects.len(),
-        bytes: manifest.objects.iter().map(|object| object.size).sum(),
-        decoded_bytes: manifest.files.iter().map(|file| file.size).sum(),
+        files: divided.files,
+        objects: divided.objects,
+        shards: divided.shards,
+        bytes: divided.bytes,
+        decoded_bytes: divided.decoded_bytes,
         notes,
     })
 }
@@ -593,10 +602,7 @@ impl<'a> Kinds<'a> {
         all.sort_unstable_by_key(|(path, _, _)| *path);
         // A manifest in which each file is an object of its own.
         let unknown = Sha256Digest::from_raw([0; 32]);
-        let mut draft = Manifest {
-            partial: true,
-            ..manifest.clone()
-        };
+        let mut draft = manifest.clone();
         for (object, (path, length, tag)) in all.iter().enumerate() {
             draft.objects.push(ObjectEntry {
                 sha256: unknown,
@@ -613,6 +619,7 @@ impl<'a> Kinds<'a> {
                 object,
                 offset: 0,
                 imports: Vec::new(),
+                imports_elsewhere: Vec::new(),
             });
         }
         draft.modules = ImportNames::in_files(&draft.files, draft.source).modules;
@@ -626,7 +633,8 @@ impl<'a> Kinds<'a> {
         let mut following = 0;
         for tag in &tags {
             // What cannot be planned is refused when the manifest is complete.
-            let planned = draft.plan(tag, &[]).unwrap_or_default();
+            let planned = draft.plan(tag, &[]).ok().and_then(Planned::ready);
+            let planned = planned.unwrap_or_default();
             let now: BTreeSet<&str> = planned.now.iter().map(|object| all[*object].0).collect();
             let others = all.iter().filter(|(path, _, own)| {
                 own.is_none_or(|own| own == tag) && !now.contains(path) && !sources.contains(path)
@@ -693,7 +701,65 @@ fn size<'a>(contents: impl Iterator<Item = &'a [u8]>) -> u64 {
     contents.map(|content| content.len() as u64).sum()
 }
 
-/// Puts the files in order, fills in import names and import edges, and applies the readers' rules.
+/// A manifest that may have shards, and what there is of the release.
+struct Divided {
+    manifest: Manifest,
+    files: usize,
+    /// Shards included.
+    objects: usize,
+    shards: usize,
+    /// All objects as stored, in bytes.
+    bytes: u64,
+    decoded_bytes: u64,
+}
+
+/// Divides the manifest of a release that is partial and large, and applies the readers' rules.
+fn divide(whole: Manifest, packed: &mut Packed) -> Result<Divided, ReleaseError> {
+    let limits = Limits::default();
+    let files = whole.files.len();
+    let decoded_bytes = whole.files.iter().map(|file| file.size).sum();
+    let objects = whole.objects.len();
+    let bytes = whole.objects.iter().map(|object| object.size).sum();
+    let folders = shards::folders(&whole);
+    if folders.is_empty() {
+        whole.validate("release.json", &limits)?;
+        return Ok(Divided {
+            manifest: whole,
+            files,
+            objects,
+            shards: 0,
+            bytes,
+            decoded_bytes,
+        });
+    }
+    let mut listed = 0;
+    let manifest = split(whole, &folders, |bytes| {
+        let object = packed.shard(&bytes)?;
+        listed += object.size;
+        Ok::<_, ReleaseError>(object)
+    })?;
+    let root = to_bytes(&manifest)?;
+    let expected = Expected {
+        subject: "release.json".into(),
+        length: None,
+        sha256: Sha256Digest::of(&root),
+    };
+    let mut read = Manifest::parse(&root, &expected, &manifest.name, None, &limits)?;
+    shards::add_all(&mut read, &limits, |object| {
+        let bytes = packed.content.get(&object.sha256).cloned();
+        Ok::<_, ReleaseError>(verify::decoded(object, bytes.unwrap_or_default())?)
+    })?;
+    Ok(Divided {
+        manifest,
+        files,
+        objects: objects + folders.len(),
+        shards: folders.len(),
+        bytes: bytes + listed,
+        decoded_bytes,
+    })
+}
+
+/// Puts the files in order, and fills in import names and import edges.
 fn finish(mut manifest: Manifest, imports: &Graph) -> Result<Manifest, ReleaseError> {
     manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
     let names = ImportNames::in_files(&manifest.files, manifest.source);
@@ -708,7 +774,6 @@ fn finish(mut manifest: Manifest, imports: &Graph) -> Result<Manifest, ReleaseEr
         let module = module.to_owned();
         return Err(ReleaseError::Entry { module });
     }
-    manifest.validate("release.json", &Limits::default())?;
     Ok(manifest)
 }
 

@@ -19,6 +19,9 @@ use crate::pack::gzip;
 /// Literal bytes of what would be as well off alone, but for the request that it costs.
 const SMALL: usize = 16 * 1024;
 
+/// Bytes of an update of a partial release: whoever reads a small part of it gets the update of the whole.
+const PARTIAL: u64 = 256 * 1024;
+
 /// A release as one side of an update.
 pub struct Release<'a> {
     /// Its manifest's bytes.
@@ -40,7 +43,8 @@ pub struct Made {
     pub bytes: Vec<u8>,
 }
 
-/// What makes the `new` release out of the `old` one; `None` if it would be more than half of what it replaces.
+/// What makes the `new` release out of the `old` one, of which all shards are known; `None` if it would be more than half
+/// of what it replaces, or, for a partial release, more than a reader should get of what others use.
 ///
 /// # Errors
 /// Compression failed, which only lack of memory does.
@@ -54,13 +58,27 @@ pub fn make(old: &Release<'_>, new: &Release<'_>, limits: &Limits) -> io::Result
     }
 
     let mut earlier = Earlier::of(old);
+    let mut seen = earlier.objects();
+    let lists = old.manifest.shards.iter();
+    let lists: HashMap<_, _> = lists.map(|it| (&*it.folder, &it.object)).collect();
+    for shard in &new.manifest.shards {
+        if seen.insert(shard.object.decoded_sha256)
+            && let Some(list) = lists.get(&*shard.folder)
+            && let Some(earlier) = (old.object)(list)
+            && let Some(decoded) = (new.object)(&shard.object)
+            && let Some(origin) = draft.source(list.decoded_sha256, list.decoded_size)
+        {
+            replaced += shard.object.size;
+            let parts = draft.changed(&decoded, &earlier, origin, 0);
+            draft.keep(&decoded, parts);
+        }
+    }
     let mut files = vec![Vec::new(); new.manifest.objects.len()];
     for file in &new.manifest.files {
         files[file.object].push(file);
     }
     // What saves nothing by itself, for the end.
     let mut small = Vec::new();
-    let mut seen = earlier.objects();
     for (object, files) in new.manifest.objects.iter().zip(files) {
         if !seen.insert(object.decoded_sha256) {
             continue;
@@ -91,7 +109,12 @@ pub fn make(old: &Release<'_>, new: &Release<'_>, limits: &Limits) -> io::Result
         let parts = draft.literal(&decoded).into_iter().collect();
         draft.keep(&decoded, parts);
     }
-    draft.finish(from, replaced, limits)
+    let most = if new.manifest.partial {
+        PARTIAL.min(replaced / 2)
+    } else {
+        replaced / 2
+    };
+    draft.finish(from, most, limits)
 }
 
 /// An update that is being made.
@@ -157,12 +180,7 @@ impl Draft {
         }
     }
 
-    fn finish(
-        self,
-        from: Sha256Digest,
-        replaced: u64,
-        limits: &Limits,
-    ) -> io::Result<Option<Made>> {
+    fn finish(self, from: Sha256Digest, most: u64, limits: &Limits) -> io::Result<Option<Made>> {
         let update = Update {
             sources: self.sources,
             outputs: self.outputs,
@@ -183,7 +201,7 @@ impl Draft {
         );
         let is_read = entry.object(limits).is_ok()
             && webimport_core::update::Whole::parse(&decoded, "update", limits).is_ok();
-        let is_worth_it = bytes.len() as u64 <= replaced / 2;
+        let is_worth_it = bytes.len() as u64 <= most;
         Ok((is_read && is_worth_it).then_some(Made {
             entry,
             sha256,
@@ -213,8 +231,12 @@ impl<'a> Earlier<'a> {
     }
 
     fn objects(&self) -> BTreeSet<Sha256Digest> {
-        let objects = self.release.manifest.objects.iter();
-        objects.map(|object| object.decoded_sha256).collect()
+        let Manifest {
+            objects, shards, ..
+        } = self.release.manifest;
+        let shards = shards.iter().map(|shard| &shard.object);
+        let all = objects.iter().chain(shards);
+        all.map(|object| object.decoded_sha256).collect()
     }
 
     /// The parts of a new object, file by file.

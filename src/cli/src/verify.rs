@@ -20,6 +20,7 @@ use webimport_core::time::UnixTime;
 use webimport_core::workflow::{Absence, CachedMetadata, Refresh, RootTrust, Step};
 
 use crate::observe::{Event, Observer, Unit};
+use crate::shards;
 use crate::source::Source;
 pub use crate::source::Transport;
 use updates::Updates;
@@ -68,8 +69,10 @@ pub struct VerifiedRelease {
     pub source: bool,
     /// Files, bytecode included.
     pub files: usize,
-    /// Objects.
+    /// Objects, shards included.
     pub objects: usize,
+    /// Shards of the manifest.
+    pub shards: usize,
     /// All objects as transferred, in bytes.
     pub bytes: u64,
     /// All files, in bytes.
@@ -200,7 +203,11 @@ pub fn verify(
     let expected = target.expected();
     let limit = target.length.min(limits.manifest);
     let bytes = source.fetch(&target.path, limit)?;
-    let manifest = Manifest::parse(&bytes, &expected, &name, Some(&target.version), &limits)?;
+    let mut manifest = Manifest::parse(&bytes, &expected, &name, Some(&target.version), &limits)?;
+    shards::add_all(&mut manifest, &limits, |object| {
+        let bytes = source.fetch(&object.path(), object.size)?;
+        Ok::<_, CheckError>(decoded(object, bytes)?)
+    })?;
 
     // What readers do with the manifest before they fetch.
     for tag in manifest
@@ -211,6 +218,8 @@ pub fn verify(
     {
         manifest.plan(tag, &[])?;
     }
+    let listed = manifest.shards.iter().map(|shard| shard.object.size);
+    let listed: u64 = listed.sum();
     let total = manifest.objects.iter().map(|object| object.size).sum();
     observer.event(Event::Stage {
         title: "checking objects",
@@ -224,9 +233,7 @@ pub fn verify(
     let mut done = 0;
     for (object, files) in manifest.objects.iter().zip(files) {
         let bytes = source.fetch(&object.path(), object.size)?;
-        object.expected().check_bytes(&bytes)?;
-        let decoded = decode(object, bytes)?;
-        object.expected_decoded().check_bytes(&decoded)?;
+        let decoded = decoded(object, bytes)?;
         for file in files {
             check_file(file, &decoded)?;
         }
@@ -259,15 +266,24 @@ pub fn verify(
         modules: manifest.modules,
         distributions: manifest.distributions,
         files: manifest.files.len(),
-        objects: manifest.objects.len(),
-        bytes: total,
+        objects: manifest.objects.len() + manifest.shards.len(),
+        shards: manifest.shards.len(),
+        bytes: total + listed,
         decoded_bytes: manifest.files.iter().map(|file| file.size).sum(),
         updates,
     })
 }
 
+/// The bytes of an object, checked before and after its encoding is undone.
+pub(crate) fn decoded(object: &ObjectEntry, bytes: Vec<u8>) -> Result<Vec<u8>, VerifyError> {
+    object.expected().check_bytes(&bytes)?;
+    let decoded = decode(object, bytes)?;
+    object.expected_decoded().check_bytes(&decoded)?;
+    Ok(decoded)
+}
+
 /// Undoes the encoding of an object whose bytes were checked. Bounded by the size in the manifest.
-pub(crate) fn decode(object: &ObjectEntry, bytes: Vec<u8>) -> Result<Vec<u8>, VerifyError> {
+fn decode(object: &ObjectEntry, bytes: Vec<u8>) -> Result<Vec<u8>, VerifyError> {
     match object.encoding {
         Encoding::Identity => Ok(bytes),
         Encoding::Gzip => {

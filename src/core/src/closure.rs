@@ -1,8 +1,10 @@
 //! Which objects of a release an interpreter needs first: those of the modules that are asked for and of what these
 //! import.
 //!
-//! Reads a manifest that was validated, and nothing else. The work grows with the number of files and import
-//! edges, at each of which it looks once; nothing recurses. `docs/format.md` says what belongs to a module.
+//! Reads a manifest that was validated, with the shards that were added, and nothing else. Where what is asked for may be
+//! in other shards, these are named, and it is asked again when they are there; the answer is then the one of a manifest
+//! that lists everything itself. The work grows with the number of files and import edges, at each of which it looks
+//! once; nothing recurses. `docs/format.md` says what belongs to a module.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -28,6 +30,25 @@ pub struct Plan {
     pub sources: Vec<usize>,
 }
 
+/// What is known of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Planned {
+    /// All.
+    Ready(Plan),
+    /// These shards have to be added first; by index, ascending, at least one.
+    Lacking(Vec<usize>),
+}
+
+impl Planned {
+    /// The plan, if no shard is lacking: always, for a release without shards.
+    pub fn ready(self) -> Option<Plan> {
+        match self {
+            Self::Ready(plan) => Some(plan),
+            Self::Lacking(_) => None,
+        }
+    }
+}
+
 impl Manifest {
     /// What an interpreter with the cache tag `tag` needs to import `modules`, dotted names; if there are none,
     /// the entry modules, and without those all `modules` of the release.
@@ -39,7 +60,7 @@ impl Manifest {
     /// # Errors
     /// [`ResolveError::UnknownModule`]; [`ResolveError::Bytecode`] for a release without source that has no
     /// bytecode for `tag`.
-    pub fn plan(&self, tag: &CacheTag, modules: &[String]) -> Result<Plan, ResolveError> {
+    pub fn plan(&self, tag: &CacheTag, modules: &[String]) -> Result<Planned, ResolveError> {
         if !self.source && !self.has_bytecode(tag) {
             return Err(ResolveError::Bytecode {
                 name: self.name.to_string(),
@@ -66,18 +87,29 @@ impl Manifest {
                 });
             }
         }
-        Ok(view.plan(&walk.closure()))
+        Ok(match walk.closure() {
+            Closure::Files(wanted) => Planned::Ready(view.plan(&wanted)),
+            Closure::Lacking(shards) => Planned::Lacking(shards),
+        })
     }
 
-    /// The first entry module that no interpreter could import. Files and objects have to be valid.
+    /// The first entry module that no interpreter could import, whatever is in unknown shards. Files and objects have
+    /// to be valid.
     pub fn missing_entry(&self) -> Option<&str> {
         let layout = Layout::of(self);
-        let missing = |module: &&String| layout.find(module) == Found::default();
+        let missing = |module: &&String| {
+            layout.find(module) == Found::default()
+                && layout.shard_of(module).is_none()
+                && layout.shards_below(module).next().is_none()
+        };
         self.entry.iter().find(missing).map(String::as_str)
     }
 
     /// The cache tags for which the release has bytecode, sorted.
     pub fn tags(&self) -> Vec<String> {
+        if !self.shards.is_empty() {
+            return self.tags.iter().map(ToString::to_string).collect();
+        }
         let tags = self.objects.iter();
         let tags = tags.filter_map(|object| Some(object.tag.as_ref()?.to_string()));
         let mut tags = sorted(tags.collect());
@@ -137,6 +169,10 @@ struct Layout<'a> {
     manifest: &'a Manifest,
     /// Parents before children.
     folders: Vec<Folder<'a>>,
+    /// The files by path. Those of each shard have an order of their own.
+    order: Vec<usize>,
+    /// The folders of the shards that are not known, in order, with the shards.
+    unknown: Map<&'a str, usize>,
     /// By file.
     folder_of: Vec<usize>,
     /// By file: a source, an extension module, a `.pyc` that stands for its source.
@@ -154,8 +190,13 @@ struct Found {
 
 impl<'a> Layout<'a> {
     fn of(manifest: &'a Manifest) -> Self {
+        let unknown = manifest.unknown_shards().into_iter();
+        let unknown = unknown.map(|index| (&*manifest.shards[index].folder, index));
         let mut layout = Self {
             manifest,
+            order: in_order(manifest),
+            // No folder is a shard twice.
+            unknown: Map::from_sorted(sorted(unknown.collect())),
             folders: vec![Folder {
                 path: "",
                 parent: ROOT,
@@ -163,22 +204,24 @@ impl<'a> Layout<'a> {
                 has_init: false,
                 has_module: false,
             }],
-            folder_of: Vec::with_capacity(manifest.files.len()),
-            module_of: Vec::with_capacity(manifest.files.len()),
+            folder_of: vec![ROOT; manifest.files.len()],
+            module_of: vec![None; manifest.files.len()],
         };
-        // The paths are sorted, so that all files below a folder are neighbours.
+        // All files below a folder are neighbours.
         let mut current = ROOT;
-        for file in &manifest.files {
+        for place in 0..layout.order.len() {
+            let at = layout.order[place];
+            let file = &manifest.files[at];
             let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
             current = layout.enter(current, folder);
-            layout.folder_of.push(current);
+            layout.folder_of[at] = current;
             let module = layout.module(file, current);
             if let Some(Module { folder, stem }) = module {
                 let folder = &mut layout.folders[folder];
                 folder.has_module = true;
                 folder.has_init |= stem == "__init__" && !folder.path.is_empty();
             }
-            layout.module_of.push(module);
+            layout.module_of[at] = module;
         }
         layout
     }
@@ -273,14 +316,54 @@ impl<'a> Layout<'a> {
 
     /// The files whose paths begin with `prefix`.
     fn range<'b>(&'b self, prefix: &'b str) -> impl Iterator<Item = usize> + 'b {
+        let path = |at: usize| &*self.manifest.files[at].path;
+        let first = self.order.partition_point(|at| path(*at) < prefix);
+        let rest = self.order[first..].iter().copied();
+        rest.take_while(move |at| path(*at).starts_with(prefix))
+    }
+
+    fn file(&self, path: &str) -> Option<usize> {
         let files = &self.manifest.files;
-        let first = files.partition_point(|file| &*file.path < prefix);
-        (first..files.len()).take_while(move |at| files[*at].path.starts_with(prefix))
+        let found = self
+            .order
+            .binary_search_by(|at| (*files[*at].path).cmp(path));
+        Some(self.order[found.ok()?])
+    }
+
+    /// The unknown shard around a file or folder.
+    fn shard_around(&self, path: &str) -> Option<usize> {
+        let ends = path.match_indices('/').map(|(at, _)| at);
+        ends.chain([path.len()])
+            .find_map(|end| self.unknown.get(&path[..end]).copied())
+    }
+
+    /// The unknown shards in what would be a namespace package.
+    fn shards_below<'b>(&'b self, module: &str) -> impl Iterator<Item = usize> + 'b {
+        let path = module.replace('.', "/");
+        let shards = self.unknown.iter();
+        let below = shards.filter(move |(folder, _)| contains(&path, folder));
+        below.map(|(_, shard)| *shard)
+    }
+
+    /// The unknown shard that has a say in what the dotted name stands for.
+    fn shard_of(&self, module: &str) -> Option<usize> {
+        let is_name = module.split('.').all(is_package_name);
+        is_name.then(|| self.shard_around(&module.replace('.', "/")))?
     }
 }
 
+/// The files of a manifest by path.
+fn in_order(manifest: &Manifest) -> Vec<usize> {
+    if manifest.shards.is_empty() {
+        return (0..manifest.files.len()).collect();
+    }
+    let paths = manifest.files.iter().map(|file| &*file.path);
+    let paths = sorted(paths.zip(0..).collect());
+    paths.into_iter().map(|(_, at)| at).collect()
+}
+
 /// Whether the folder `inner` is `outer` or below it.
-fn contains(outer: &str, inner: &str) -> bool {
+pub(crate) fn contains(outer: &str, inner: &str) -> bool {
     inner
         .strip_prefix(outer)
         .is_some_and(|rest| outer.is_empty() || rest.is_empty() || rest.starts_with('/'))
@@ -394,6 +477,14 @@ fn is_foreign(name: &str, tag: &CacheTag) -> bool {
         })
 }
 
+/// The end of a walk.
+enum Closure {
+    /// By file: whether it is wanted.
+    Files(Vec<bool>),
+    /// The walk leads into these shards, ascending.
+    Lacking(Vec<usize>),
+}
+
 /// A walk along import edges and to parent packages.
 struct Walk<'a> {
     view: &'a View<'a>,
@@ -405,6 +496,8 @@ struct Walk<'a> {
     expanded: Vec<bool>,
     /// Folder and file of each `__init__`, by folder.
     inits: Vec<(usize, usize)>,
+    /// Unknown shards that it leads into.
+    lacking: Vec<usize>,
 }
 
 impl<'a> Walk<'a> {
@@ -427,14 +520,19 @@ impl<'a> Walk<'a> {
             visited: vec![false; folders.len()],
             expanded: vec![false; folders.len()],
             inits,
+            lacking: Vec::new(),
         };
         // Nothing is imported by importing the root.
         walk.visited[ROOT] = true;
         walk
     }
 
-    /// Adds a module by its dotted name. Whether there is one.
+    /// Adds a module by its dotted name. Whether there is one, or may be in a shard.
     fn start(&mut self, module: &str) -> bool {
+        if let Some(shard) = self.view.layout.shard_of(module) {
+            self.lacking.push(shard);
+            return true;
+        }
         let Found { files, folder } = self.view.layout.find(module);
         let mut known = false;
         for file in files {
@@ -447,6 +545,11 @@ impl<'a> Walk<'a> {
             known = true;
             self.visit(folder);
             self.expanded[folder] = true;
+        }
+        if !known {
+            let before = self.lacking.len();
+            self.lacking.extend(self.view.layout.shards_below(module));
+            known = self.lacking.len() > before;
         }
         known
     }
@@ -475,8 +578,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The files that are wanted once everything is followed to its end.
-    fn closure(mut self) -> Vec<bool> {
+    /// What is wanted once everything is followed to its end.
+    fn closure(mut self) -> Closure {
         self.expand();
         let layout = self.view.layout;
         while let Some(file) = self.open.pop() {
@@ -489,12 +592,28 @@ impl<'a> Walk<'a> {
                     self.push(target);
                 }
             }
+            for target in &layout.manifest.files[file].imports_elsewhere {
+                if let Some(target) = layout.file(target) {
+                    if self.view.importable[target] {
+                        self.push(target);
+                    }
+                } else {
+                    self.lacking.extend(layout.shard_around(target));
+                }
+            }
+        }
+        if !self.lacking.is_empty() {
+            let mut lacking = sorted(self.lacking);
+            lacking.dedup();
+            return Closure::Lacking(lacking);
         }
         // What is no module comes with the package that it belongs to.
         let owners = owners(&layout.folders);
         for (file, folder) in layout.folder_of.iter().enumerate() {
             if layout.module_of[file].is_none() && !self.view.is_bytecode_of_a_source(file) {
-                self.wanted[file] = self.view.is_for_tag(file) && self.visited[owners[*folder]];
+                self.wanted[file] = self.view.is_for_tag(file)
+                    && self.visited[owners[*folder]]
+                    && !(layout.manifest.partial && is_record(&layout.manifest.files[file].path));
             }
         }
         for file in 0..self.wanted.len() {
@@ -504,7 +623,7 @@ impl<'a> Walk<'a> {
                 self.wanted[bytecode] = true;
             }
         }
-        self.wanted
+        Closure::Files(self.wanted)
     }
 
     /// Adds what is in the namespace packages that were asked for.
@@ -529,7 +648,21 @@ impl<'a> Walk<'a> {
                 self.push(file);
             }
         }
+        for (folder, shard) in &layout.unknown {
+            // Folders in between that have no files yet are no regular packages.
+            let mut around = folder.rmatch_indices('/').map(|(at, _)| &folder[..at]);
+            let nearest = around.find_map(|path| layout.folder(path));
+            if nearest.is_some_and(|nearest| self.expanded[nearest]) {
+                self.lacking.push(*shard);
+            }
+        }
     }
+}
+
+/// The list of a distribution's files, which is as large as it has files, and which imports do not read.
+fn is_record(path: &str) -> bool {
+    path.strip_suffix(".dist-info/RECORD")
+        .is_some_and(|name| !name.contains('/'))
 }
 
 /// By folder: the package with which its data files come. That is the nearest regular package around them,

@@ -8,7 +8,8 @@
 //!
 //! The flow: [`config`] and [`resolve`] say what is asked for and whom to trust, [`workflow`] walks the
 //! TUF metadata (specification 1.0, section 5) through [`trust`], [`manifest`] reads the release that the
-//! metadata names, [`closure`] says which objects of it are needed. Only this crate makes a
+//! metadata names, to which [`shards`] add what it does not list itself, [`closure`] says which objects of it are
+//! needed. Only this crate makes a
 //! [`trust::Verified`].
 
 #![no_std]
@@ -34,6 +35,7 @@ pub mod names;
 pub mod path;
 pub mod repository;
 pub mod resolve;
+pub mod shards;
 #[cfg(feature = "sign")]
 pub mod sign;
 pub mod time;

@@ -23,7 +23,11 @@ pub struct Limits {
     pub delegated_bytes: u64,
     /// A release manifest.
     pub manifest: u64,
-    /// Files in a release, and objects.
+    /// A shard of a release manifest, as transferred and after decompression.
+    pub shard: u64,
+    /// All shards of a release that are known at once, after decompression.
+    pub shards: u64,
+    /// Files in a release manifest or in one of its shards; as many objects, and as many shards.
     pub files: usize,
     /// Requirements that a release lists.
     pub requirements: usize,
@@ -33,9 +37,9 @@ pub struct Limits {
     pub object: u64,
     /// An object after decompression.
     pub object_decoded: u64,
-    /// All objects of a release as transferred.
+    /// All objects of a release manifest, or of one of its shards, as transferred.
     pub release: u64,
-    /// All objects of a release after decompression, and all that an update makes.
+    /// The same after decompression; what of a release with shards is fetched at once; and all that an update makes.
     pub release_decoded: u64,
     /// An update as transferred.
     pub update: u64,
@@ -61,6 +65,8 @@ impl Default for Limits {
             search_steps: 1 << 24,
             delegated_bytes: 16 * MIB,
             manifest: 32 * MIB,
+            shard: 32 * MIB,
+            shards: 1024 * MIB,
             files: 200_000,
             requirements: 1_000,
             requirement: 512,

@@ -13,10 +13,10 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::str::FromStr;
 
-use serde::ser::SerializeStruct as _;
+use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::closure::module_parts;
+use crate::closure::{self, module_parts};
 use crate::digest::{Expected, Sha256Digest};
 use crate::error::{Error, Fault, ResolveError, VerifyError};
 use crate::fields::{self, Fields};
@@ -24,13 +24,14 @@ use crate::json::{self, Value};
 use crate::limits::Limits;
 use crate::map::{Map, sorted};
 use crate::names::{CacheTag, ReleaseName, Version};
-use crate::path::{PathSet, Unicode};
+use crate::path::{self, PathSet, Unicode};
+use crate::shards::{self, ShardEntry};
 use crate::trust::Verified;
 
 /// The `format` of manifests that this crate reads and writes.
 pub const FORMAT: &str = "webimport-release/1";
 
-/// Import edges that a release may have.
+/// Import edges that the files of a manifest or of a shard may have.
 pub const MAX_IMPORTS: usize = 4_000_000;
 
 /// A release manifest. See `docs/format.md` for each field.
@@ -52,8 +53,16 @@ pub struct Manifest {
     pub entry: Vec<String>,
     #[serde(skip_serializing_if = "is_true")]
     pub source: bool,
+    /// Of a release with shards: all tags of its bytecode, sorted. [`tags`](Self::tags) has them in any case.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<CacheTag>,
+    /// Those of shards that were added behind the manifest's own.
     pub objects: Vec<ObjectEntry>,
+    /// In order, those of shards that were added behind the manifest's own.
     pub files: Vec<FileEntry>,
+    /// Those of shards that were added behind the manifest's own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<ShardEntry>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
@@ -93,20 +102,35 @@ pub struct ObjectEntry {
 
 impl Serialize for ObjectEntry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("ObjectEntry", self.fields())?;
+        self.serialize_into(&mut object)?;
+        object.end()
+    }
+}
+
+impl ObjectEntry {
+    /// How many fields it is written with.
+    pub(crate) fn fields(&self) -> usize {
         let is_encoded = self.encoding != Encoding::Identity;
-        let fields = 4 + usize::from(is_encoded) + usize::from(self.tag.is_some());
-        let mut object = serializer.serialize_struct("ObjectEntry", fields)?;
+        4 + usize::from(is_encoded) + usize::from(self.tag.is_some())
+    }
+
+    /// Writes its fields into an object that may have others.
+    pub(crate) fn serialize_into<S: SerializeStruct>(
+        &self,
+        object: &mut S,
+    ) -> Result<(), S::Error> {
         object.serialize_field("sha256", &self.sha256)?;
         object.serialize_field("size", &self.size)?;
         object.serialize_field("encoding", &self.encoding)?;
         object.serialize_field("decoded_size", &self.decoded_size)?;
-        if is_encoded {
+        if self.encoding != Encoding::Identity {
             object.serialize_field("decoded_sha256", &self.decoded_sha256)?;
         }
         if let Some(tag) = &self.tag {
             object.serialize_field("tag", tag)?;
         }
-        object.end()
+        Ok(())
     }
 }
 
@@ -133,6 +157,8 @@ pub struct FileEntry {
     pub offset: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub imports_elsewhere: Vec<String>,
 }
 
 fn texts_or_none(fields: &mut Fields, name: &str) -> Result<Vec<String>, Fault> {
@@ -152,7 +178,7 @@ impl Distribution {
 }
 
 impl FileEntry {
-    fn read(mut fields: Fields) -> Result<Self, Fault> {
+    pub(crate) fn read(mut fields: Fields) -> Result<Self, Fault> {
         let object = usize::try_from(fields.number("object")?)
             .map_err(|error| Fault::new(format_args!("{error}")))?;
         Ok(Self {
@@ -165,6 +191,7 @@ impl FileEntry {
                 Some(listed) => indices(listed)?,
                 None => Vec::new(),
             },
+            imports_elsewhere: texts_or_none(&mut fields, "imports_elsewhere")?,
         })
     }
 }
@@ -204,7 +231,12 @@ impl FromStr for Encoding {
 pub struct EncodingSyntax;
 
 impl ObjectEntry {
-    fn read(mut fields: Fields) -> Result<Self, Fault> {
+    pub(crate) fn read(mut fields: Fields) -> Result<Self, Fault> {
+        Self::take(&mut fields)
+    }
+
+    /// Its fields, out of an object that may have others.
+    pub(crate) fn take(fields: &mut Fields) -> Result<Self, Fault> {
         let tag = match fields.optional("tag") {
             Some(tag) => {
                 let tag = fields::text(tag)?;
@@ -225,6 +257,30 @@ impl ObjectEntry {
             },
             tag,
         })
+    }
+
+    /// Whether it is within these limits, and has one size if it has no encoding.
+    pub(crate) fn check_size(
+        &self,
+        subject: &str,
+        size: u64,
+        decoded_size: u64,
+    ) -> Result<(), VerifyError> {
+        for (own, limit) in [(self.size, size), (self.decoded_size, decoded_size)] {
+            if own > limit {
+                return Err(VerifyError::TooLarge {
+                    subject: self.path(),
+                    limit,
+                });
+            }
+        }
+        if self.encoding == Encoding::Identity && self.size != self.decoded_size {
+            return Err(VerifyError::Malformed {
+                subject: subject.to_owned(),
+                reason: format!("`{}` has two sizes without an encoding", self.path()),
+            });
+        }
+        Ok(())
     }
 
     /// Inside the repository: `objects/ab/<sha256>`.
@@ -334,7 +390,18 @@ impl Manifest {
 
     fn read(value: Value) -> Result<Self, Fault> {
         let mut fields = Fields::of(value)?;
+        let shards = ShardEntry::read_all(&mut fields)?;
+        let tags = match fields.optional("tags") {
+            Some(listed) if !shards.is_empty() => {
+                let tags = fields::texts(listed)?;
+                let tags = tags.iter().map(|tag| fields::parsed(tag));
+                tags.collect::<Result<_, _>>()?
+            }
+            _ => Vec::new(),
+        };
         Ok(Self {
+            tags,
+            shards,
             format: fields.text("format")?,
             name: fields.parsed("name")?,
             version: fields.parsed("version")?,
@@ -359,14 +426,7 @@ impl Manifest {
 
     /// Sets where in its object each file begins, by the order of the files.
     pub fn place_files(&mut self) {
-        let mut ends = vec![0_u64; self.objects.len()];
-        for file in &mut self.files {
-            // A file of no object, and more bytes than there are numbers for, are found by `validate`.
-            if let Some(end) = ends.get_mut(file.object) {
-                file.offset = *end;
-                *end = end.saturating_add(file.size);
-            }
-        }
+        place_files(&self.objects, &mut self.files);
     }
 
     /// Checks every rule of the format that one manifest can be checked for by itself.
@@ -389,11 +449,128 @@ impl Manifest {
             subject: subject.to_owned(),
             reason,
         };
+        self.check_requirements(subject, limits)?;
+        if !self.shards.is_empty() && !self.partial {
+            return Err(malformed("a release with shards has to be partial".into()));
+        }
+        if self.tags.windows(2).any(|pair| pair[0] >= pair[1]) {
+            return Err(malformed("the tags are out of order".into()));
+        }
+        let listed = self.listed();
+        listed.check(subject, limits, unicode)?;
+        if !self.source && listed.tags.is_empty() {
+            return Err(malformed("it has neither source nor bytecode".into()));
+        }
+        self.check_entry(subject)?;
+
+        let mounted = self.files.iter().map(|file| self.mounted_path(file));
+        // A folder that is a shard, for what it makes of the folder around it.
+        let folders = self
+            .shards
+            .iter()
+            .map(|shard| format!("{}/", shard.folder).into());
+        let mounted: Vec<Cow<'_, str>> = mounted.chain(folders).collect();
+        let names = ImportNames::of(mounted.iter().map(|path| &**path));
+        if names.modules != self.modules || names.namespaces != self.namespaces {
+            return Err(malformed(format!(
+                "it claims the import names {:?} (namespaces {:?}), its files are {:?} (namespaces {:?})",
+                self.modules, self.namespaces, names.modules, names.namespaces
+            )));
+        }
+        Ok(())
+    }
+
+    /// What the manifest itself lists, to be checked.
+    fn listed(&self) -> Listed<'_> {
+        Listed {
+            folder: "",
+            objects: &self.objects,
+            files: &self.files,
+            shards: &self.shards,
+            source: self.source,
+            partial: self.partial,
+            tags: self.tags(),
+        }
+    }
+
+    fn check_requirements(&self, subject: &str, limits: &Limits) -> Result<(), VerifyError> {
+        let malformed = |reason: String| VerifyError::Malformed {
+            subject: subject.to_owned(),
+            reason,
+        };
+        let (count, limit) = (self.requires.len(), limits.requirements);
+        if count > limit {
+            return Err(malformed(format!(
+                "expected at most {limit} requirements, got {count}"
+            )));
+        }
+        // Readers parse each of them.
+        if let Some(long) = self
+            .requires
+            .iter()
+            .find(|it| it.len() > limits.requirement)
+        {
+            return Err(malformed(format!(
+                "expected requirements of at most {} bytes, got one of {}",
+                limits.requirement,
+                long.len()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Entry modules exist, or may be in a shard.
+    fn check_entry(&self, subject: &str) -> Result<(), VerifyError> {
+        let malformed = |reason: String| VerifyError::Malformed {
+            subject: subject.to_owned(),
+            reason,
+        };
+        if self.entry.windows(2).any(|pair| pair[0] >= pair[1]) {
+            return Err(malformed("the entry modules are out of order".into()));
+        }
+        if !self.entry.is_empty()
+            && let Some(module) = self.missing_entry()
+        {
+            return Err(malformed(format!(
+                "the entry module `{module}` is not there"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// What one manifest or one shard lists.
+pub(crate) struct Listed<'a> {
+    /// That of a shard, around all that it lists; empty for a manifest.
+    pub(crate) folder: &'a str,
+    pub(crate) objects: &'a [ObjectEntry],
+    pub(crate) files: &'a [FileEntry],
+    pub(crate) shards: &'a [ShardEntry],
+    /// Whether the release has its sources.
+    pub(crate) source: bool,
+    pub(crate) partial: bool,
+    /// All tags of the release.
+    pub(crate) tags: Vec<String>,
+}
+
+impl Listed<'_> {
+    /// Checks every rule of the format that one list can be checked for by itself.
+    pub(crate) fn check(
+        &self,
+        subject: &str,
+        limits: &Limits,
+        unicode: Unicode,
+    ) -> Result<(), VerifyError> {
+        let malformed = |reason: String| VerifyError::Malformed {
+            subject: subject.to_owned(),
+            reason,
+        };
         self.check_limits(subject, limits)?;
-        let mut paths = PathSet::new(unicode);
+        self.check_shards(subject, limits)?;
+        let mut paths = self.paths(unicode)?;
         let mut ends = vec![0_u64; self.objects.len()];
         let mut previous = "";
-        for file in &self.files {
+        for file in self.files {
             paths.insert(&file.path)?;
             if *file.path <= *previous && !previous.is_empty() {
                 return Err(malformed(format!("`{}` is out of order", file.path)));
@@ -422,17 +599,21 @@ impl Manifest {
         }
         self.check_tags(subject)?;
         self.check_source(subject, unicode)?;
-        self.check_imports(subject)?;
+        self.check_imports(subject, unicode)?;
         self.check_kinds(subject)?;
+        self.check_data(subject)
+    }
 
-        let names = ImportNames::in_files(&self.files, self.source);
-        if names.modules != self.modules || names.namespaces != self.namespaces {
-            return Err(malformed(format!(
-                "it claims the import names {:?} (namespaces {:?}), its files are {:?} (namespaces {:?})",
-                self.modules, self.namespaces, names.modules, names.namespaces
-            )));
+    /// The folders that are shards, to be compared with the files.
+    fn paths(&self, unicode: Unicode) -> Result<PathSet, VerifyError> {
+        if self.shards.is_empty() && self.folder.is_empty() {
+            return Ok(PathSet::new(unicode));
         }
-        Ok(())
+        let mut paths = PathSet::beside_shards(unicode);
+        for shard in self.shards {
+            paths.insert_shard(&shard.folder)?;
+        }
+        Ok(paths)
     }
 
     /// How many entries there are, and how large what they stand for is.
@@ -441,48 +622,22 @@ impl Manifest {
             subject: subject.to_owned(),
             reason,
         };
-        for (what, count, limit) in [
-            ("files", self.files.len(), limits.files),
+        for (what, count) in [
+            ("files", self.files.len()),
             // An object without a file is of no use.
-            ("objects", self.objects.len(), limits.files),
-            ("requirements", self.requires.len(), limits.requirements),
+            ("objects", self.objects.len()),
+            ("shards", self.shards.len()),
         ] {
+            let limit = limits.files;
             if count > limit {
                 return Err(malformed(format!(
                     "expected at most {limit} {what}, got {count}"
                 )));
             }
         }
-        // Readers parse each of them.
-        if let Some(long) = self
-            .requires
-            .iter()
-            .find(|it| it.len() > limits.requirement)
-        {
-            return Err(malformed(format!(
-                "expected requirements of at most {} bytes, got one of {}",
-                limits.requirement,
-                long.len()
-            )));
-        }
         let (mut total, mut decoded) = (0_u64, 0_u64);
-        for object in &self.objects {
-            let too_large = |limit| VerifyError::TooLarge {
-                subject: object.path(),
-                limit,
-            };
-            if object.size > limits.object {
-                return Err(too_large(limits.object));
-            }
-            if object.decoded_size > limits.object_decoded {
-                return Err(too_large(limits.object_decoded));
-            }
-            if object.encoding == Encoding::Identity && object.size != object.decoded_size {
-                return Err(malformed(format!(
-                    "`{}` has two sizes without an encoding",
-                    object.path()
-                )));
-            }
+        for object in self.objects {
+            object.check_size(subject, limits.object, limits.object_decoded)?;
             // Either alone can be small while the other is not.
             total = total.saturating_add(object.size);
             decoded = decoded.saturating_add(object.decoded_size);
@@ -501,12 +656,21 @@ impl Manifest {
     /// A tagged object holds that tag's bytecode and nothing else, so that leaving it out leaves nothing
     /// else out; and bytecode belongs to a source of the release, or it would be found in its place.
     fn check_tags(&self, subject: &str) -> Result<(), VerifyError> {
+        // Of a release with shards they are stated, and decide what a source behind bytecode is.
+        for tag in self.objects.iter().filter_map(|object| object.tag.as_ref()) {
+            if !self.tags.iter().any(|own| own == tag.as_str()) {
+                return Err(VerifyError::Malformed {
+                    subject: subject.to_owned(),
+                    reason: format!("`{tag}` is not among the tags of the release"),
+                });
+            }
+        }
         let sources = self.files.iter().filter_map(|file| {
             let (folder, name) = split(&file.path);
             Some((folder, name.strip_suffix(".py")?))
         });
         let sources = sorted(sources.collect());
-        for file in &self.files {
+        for file in self.files {
             let tag = self.objects[file.object].tag.as_ref();
             let cached = cached(&file.path);
             let right = match (tag, cached) {
@@ -527,7 +691,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// A release without source has none, and has bytecode in its place, which no other file hides.
+    /// A release without source has none, and no other file hides the bytecode in its place.
     fn check_source(&self, subject: &str, unicode: Unicode) -> Result<(), VerifyError> {
         if self.source {
             return Ok(());
@@ -536,12 +700,9 @@ impl Manifest {
             subject: subject.to_owned(),
             reason,
         };
-        if self.objects.iter().all(|object| object.tag.is_none()) {
-            return Err(malformed("it has neither source nor bytecode".into()));
-        }
-        let mut paths = PathSet::new(unicode);
+        let mut paths = self.paths(unicode)?;
         let mut mounted = Vec::new();
-        for file in &self.files {
+        for file in self.files {
             let tagged = self.objects[file.object].tag.is_some();
             if has_extension(&file.path, "py") || (has_extension(&file.path, "pyc") && !tagged) {
                 return Err(malformed(format!(
@@ -549,7 +710,7 @@ impl Manifest {
                     file.path
                 )));
             }
-            mounted.push(self.mounted_path(file));
+            mounted.push(mounted_path(&file.path, self.source));
         }
         let mut mounted = sorted(mounted);
         // Of several tags, one is mounted.
@@ -558,22 +719,23 @@ impl Manifest {
     }
 
     /// Import edges stand on what is compiled from source, ascend, and lead to modules that an interpreter which
-    /// has the one file has too. Entry modules exist.
-    fn check_imports(&self, subject: &str) -> Result<(), VerifyError> {
+    /// has the one file has too, or out of this list.
+    fn check_imports(&self, subject: &str, unicode: Unicode) -> Result<(), VerifyError> {
         let malformed = |reason: String| VerifyError::Malformed {
             subject: subject.to_owned(),
             reason,
         };
-        check_edges(&self.files, subject)?;
-        if self.files.iter().any(|file| !file.imports.is_empty()) {
-            // Bytecode of a release with source is no module of its own.
+        check_edges(self.files, subject)?;
+        let has_edges =
+            |file: &FileEntry| !(file.imports.is_empty() && file.imports_elsewhere.is_empty());
+        if self.files.iter().any(has_edges) {
             let is_module = |file: &FileEntry| {
                 let tagged = self.objects[file.object].tag.is_some();
-                !(self.source && tagged) && module_parts(&self.mounted_path(file)).is_some()
+                is_module(file, tagged, self.source)
             };
             let modules: Vec<bool> = self.files.iter().map(is_module).collect();
             for (file, is_module) in self.files.iter().zip(&modules) {
-                if file.imports.is_empty() {
+                if !has_edges(file) {
                     continue;
                 }
                 let tag = self.objects[file.object].tag.as_ref();
@@ -588,7 +750,10 @@ impl Manifest {
                         file.path
                     )));
                 }
-                if file.imports.windows(2).any(|pair| pair[0] >= pair[1]) {
+                let elsewhere = &file.imports_elsewhere;
+                if file.imports.windows(2).any(|pair| pair[0] >= pair[1])
+                    || elsewhere.windows(2).any(|pair| pair[0] >= pair[1])
+                {
                     return Err(malformed(format!(
                         "the imports of `{}` are out of order",
                         file.path
@@ -607,17 +772,17 @@ impl Manifest {
                         )));
                     }
                 }
+                for target in elsewhere {
+                    path::check(target, unicode)?;
+                    let is_below = closure::contains(self.folder, target);
+                    if is_below && shards::around(self.shards, target).is_none() {
+                        return Err(malformed(format!(
+                            "`{}` imports `{target}`, which is not elsewhere",
+                            file.path
+                        )));
+                    }
+                }
             }
-        }
-        if self.entry.windows(2).any(|pair| pair[0] >= pair[1]) {
-            return Err(malformed("the entry modules are out of order".into()));
-        }
-        if !self.entry.is_empty()
-            && let Some(module) = self.missing_entry()
-        {
-            return Err(malformed(format!(
-                "the entry module `{module}` is not there"
-            )));
         }
         Ok(())
     }
@@ -646,7 +811,6 @@ impl Manifest {
 
     /// The kind of each file.
     fn kinds(&self) -> Vec<FileKind> {
-        let tags = self.tags();
         let compiled = self.files.iter().filter_map(|file| {
             self.objects[file.object].tag.as_ref()?;
             let (folder, stem, _) = cached(&file.path)?;
@@ -663,10 +827,10 @@ impl Manifest {
             }
             let (folder, name) = split(&file.path);
             let behind = match name.strip_suffix(".py") {
-                Some(stem) => times_compiled((folder, stem)) == tags.len(),
+                Some(stem) => times_compiled((folder, stem)) == self.tags.len(),
                 None => has_extension(name, "pyi"),
             };
-            if behind && !tags.is_empty() {
+            if behind && !self.tags.is_empty() {
                 FileKind::Source
             } else {
                 FileKind::Rest
@@ -674,7 +838,9 @@ impl Manifest {
         };
         self.files.iter().map(kind).collect()
     }
+}
 
+impl Manifest {
     /// Where a reader mounts the file: at its path, but for bytecode in a release without source, which is
     /// mounted where the source would be, `DIR/STEM.pyc`, for the standard loader of such files.
     pub fn mounted_path<'a>(&self, file: &'a FileEntry) -> Cow<'a, str> {
@@ -694,9 +860,19 @@ impl Manifest {
 
     /// Whether the release has bytecode for `tag`.
     pub fn has_bytecode(&self, tag: &CacheTag) -> bool {
+        if !self.shards.is_empty() {
+            return self.tags.contains(tag);
+        }
         self.objects
             .iter()
             .any(|object| object.tag.as_ref() == Some(tag))
+    }
+
+    /// Whether a file is no module, nor the bytecode of one.
+    pub fn is_data(&self, file: &FileEntry) -> bool {
+        let object = self.objects.get(file.object);
+        let tagged = object.is_some_and(|object| object.tag.is_some());
+        !(is_module(file, tagged, self.source) || self.source && tagged)
     }
 
     /// The directory of the mount: name, version and a short digest, so that two releases never share file
@@ -710,7 +886,7 @@ impl Manifest {
         )
     }
 
-    /// The manifest's bytes, as they are signed and served.
+    /// The manifest's bytes, as they are signed and served. No shard was added to it.
     ///
     /// # Errors
     /// [`serde_json::Error`], which a valid manifest never gives.
@@ -822,7 +998,9 @@ pub(crate) fn has_extension(path: &str, extension: &str) -> bool {
 }
 
 fn check_edges(files: &[FileEntry], subject: &str) -> Result<(), VerifyError> {
-    let edges: usize = files.iter().map(|file| file.imports.len()).sum();
+    let edges = files.iter();
+    let edges = edges.map(|file| file.imports.len() + file.imports_elsewhere.len());
+    let edges: usize = edges.sum();
     if edges > MAX_IMPORTS {
         return Err(VerifyError::Malformed {
             subject: subject.to_owned(),
@@ -832,7 +1010,24 @@ fn check_edges(files: &[FileEntry], subject: &str) -> Result<(), VerifyError> {
     Ok(())
 }
 
-fn mounted_path(path: &str, source: bool) -> Cow<'_, str> {
+/// Whether it is imported itself: bytecode of a release with source is no module of its own.
+pub(crate) fn is_module(file: &FileEntry, tagged: bool, source: bool) -> bool {
+    !(source && tagged) && module_parts(&mounted_path(&file.path, source)).is_some()
+}
+
+/// Sets where in its object each file begins, by the order of the files.
+pub(crate) fn place_files(objects: &[ObjectEntry], files: &mut [FileEntry]) {
+    let mut ends = vec![0_u64; objects.len()];
+    for file in files {
+        // A file of no object, and more bytes than there are numbers for, are found by `Listed::check`.
+        if let Some(end) = ends.get_mut(file.object) {
+            file.offset = *end;
+            *end = end.saturating_add(file.size);
+        }
+    }
+}
+
+pub(crate) fn mounted_path(path: &str, source: bool) -> Cow<'_, str> {
     match cached(path) {
         Some((folder, stem, _)) if !source => format!("{folder}{stem}.pyc").into(),
         _ => path.into(),

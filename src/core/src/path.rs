@@ -113,7 +113,9 @@ pub fn check(path: &str, unicode: Unicode) -> Result<(), VerifyError> {
 #[derive(Debug)]
 pub struct PathSet {
     unicode: Unicode,
-    /// Folded prefix to its exact spelling and whether it is a file.
+    /// Whether some are listed elsewhere, so that each component has to be one by itself.
+    has_shards: bool,
+    /// Folded prefix to its exact spelling and what it is.
     seen: BTreeMap<String, (String, Kind)>,
 }
 
@@ -121,6 +123,7 @@ pub struct PathSet {
 enum Kind {
     File,
     Folder,
+    Shard,
 }
 
 #[cfg(feature = "unicode")]
@@ -135,7 +138,17 @@ impl PathSet {
     pub fn new(unicode: Unicode) -> Self {
         Self {
             unicode,
+            has_shards: false,
             seen: BTreeMap::new(),
+        }
+    }
+
+    /// No paths, of a list beside which others list what is in some folders. Two paths of different lists can then
+    /// only collide where these folders do, as no component may fold to two (`℅` to `c/o`).
+    pub(crate) fn beside_shards(unicode: Unicode) -> Self {
+        Self {
+            has_shards: true,
+            ..Self::new(unicode)
         }
     }
 
@@ -145,6 +158,18 @@ impl PathSet {
     /// As [`check`], and [`VerifyError::Path`] where it is there already, differs from another one by case or
     /// Unicode form only, or is a file and a folder at once.
     pub fn insert(&mut self, path: &str) -> Result<(), VerifyError> {
+        self.add(path, Kind::File)
+    }
+
+    /// As [`insert`](Self::insert), for a folder whose files are listed elsewhere: none of them may be listed here.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    pub(crate) fn insert_shard(&mut self, folder: &str) -> Result<(), VerifyError> {
+        self.add(folder, Kind::Shard)
+    }
+
+    fn add(&mut self, path: &str, own: Kind) -> Result<(), VerifyError> {
         check(path, self.unicode)?;
         let ends = path
             .match_indices('/')
@@ -154,13 +179,16 @@ impl PathSet {
         for end in ends {
             let exact = &path[..end];
             // Folding a slash, or up to one, does not depend on what follows.
-            folded.push_str(&fold(&path[start..end], self.unicode));
+            let component = fold(&path[start..end], self.unicode);
+            if self.has_shards && component.rfind('/').is_some_and(|at| at > 0) {
+                return Err(VerifyError::Path {
+                    path: path.to_owned(),
+                    reason: "a part of it stands for a slash".to_owned(),
+                });
+            }
+            folded.push_str(&component);
             start = end;
-            let kind = if end == path.len() {
-                Kind::File
-            } else {
-                Kind::Folder
-            };
+            let kind = if end == path.len() { own } else { Kind::Folder };
             match self.seen.entry(folded.clone()) {
                 Entry::Vacant(entry) => {
                     entry.insert((exact.to_owned(), kind));
@@ -173,6 +201,8 @@ impl PathSet {
                         "it is listed twice".to_owned()
                     } else if kind == *other_kind {
                         continue;
+                    } else if kind == Kind::Shard || *other_kind == Kind::Shard {
+                        format!("what is in {other:?} is in a shard of its own")
                     } else {
                         format!("{other:?} is a file and a folder")
                     };

@@ -29,6 +29,11 @@ impl<T> Verified<T> {
         Self(value)
     }
 
+    /// For what is checked before it is added.
+    pub(crate) fn as_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+
     /// The checked value, as a plain one.
     pub fn into_inner(self) -> T {
         self.0

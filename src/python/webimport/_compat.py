@@ -53,6 +53,18 @@ class Host(Protocol):
         Raises ``ResolveError`` (``resolve.not_fetched``) where that cannot be waited for.
         """
 
+    def hides(self, path: str, folder: str) -> bool:
+        """Whether it is not known yet what is in a folder of the release at `path`."""
+
+    async def reveal(self, path: str, folders: str) -> None:
+        """Gets to know what is in folders of the release at `path`, a list of paths inside of it."""
+
+    def look(self, path: str, folder: str, module: str) -> None:
+        """Gets to know what is in a folder, for the import of a module, before it returns.
+
+        Raises ``ResolveError`` (``resolve.not_fetched``) where that cannot be waited for.
+        """
+
     def package_version(self, name: str) -> str | None:
         """The version of a package (normalised name) that Pyodide's lock file has."""
 
@@ -165,13 +177,25 @@ class PyodideHost:
             with _coded():
                 _host().bring(path, file)
         else:
-            raise ResolveError(
-                f"`{module}` has not been fetched, and Python cannot wait for it in the middle of this import",
-                code="resolve.not_fetched",
-                hint=f'run `await release.prefetch("{module}")` first, `release` being what `loadRelease` returned, or '
-                "`await webimport.prefetch_imports(code)` with all imports of a cell",
-                name=module,
-            )
+            raise _not_fetched(module)
+
+    def hides(self, path: str, folder: str) -> bool:
+        return _host().hides(path, folder)
+
+    async def reveal(self, path: str, folders: str) -> None:
+        with _coded():
+            await _host().reveal(path, folders)
+
+    def look(self, path: str, folder: str, module: str) -> None:
+        from pyodide.ffi import can_run_sync, run_sync
+
+        if can_run_sync():
+            run_sync(self.reveal(path, json.dumps([folder[len(path) + 1 :]])))
+        elif _host().mayBlock(path):
+            with _coded():
+                _host().look(path, folder)
+        else:
+            raise _not_fetched(module)
 
     def package_version(self, name: str) -> str | None:
         import pyodide_js
@@ -224,6 +248,16 @@ class PyodideHost:
 
     def announce(self, event: str, text: str) -> None:
         _host().announce(event, text)
+
+
+def _not_fetched(module: str) -> ResolveError:
+    return ResolveError(
+        f"`{module}` has not been fetched, and Python cannot wait for it in the middle of this import",
+        code="resolve.not_fetched",
+        hint=f'run `await release.prefetch("{module}")` first, `release` being what `loadRelease` returned, or '
+        "`await webimport.prefetch_imports(code)` with all imports of a cell",
+        name=module,
+    )
 
 
 def _not_loaded(names: list[str]) -> list[str]:

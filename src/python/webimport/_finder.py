@@ -11,7 +11,8 @@ The finder returns None for names that are not the release's. The hook is regist
 standard ones, and declines every path that is not an entry or a folder of a loaded release.
 
 All files of a release are in its folder from the start, but some may have no bytes yet. The loaders have these brought
-when a module is loaded, with those of all that the module imports.
+when a module is loaded, with those of all that the module imports. Of a large release it may also be unknown what is in
+some folders: the finder has that brought when it looks for a module there.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from importlib.machinery import (
     BYTECODE_SUFFIXES,
@@ -49,6 +51,9 @@ _REST = "/:rest"
 
 #: Paths of those that were not all there when they were loaded, and the module files of each that were.
 _incomplete: dict[str, frozenset[str]] = {}
+
+#: Paths of those of which it may be unknown what is in some folders.
+_sharded: set[str] = set()
 
 
 class _BroughtSourceLoader(SourceFileLoader):
@@ -110,12 +115,25 @@ class ReleaseFinder(FileFinder):
         """``root``: of the release. ``names``: what may be found here; None, inside of packages, for everything."""
         super().__init__(path, *_loaders(root))
         self._names = names
+        self._root = root
+        self._is_known = root not in _sharded
 
     def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
         """The spec of a module or of a namespace portion; None when the name is not this folder's."""
         if self._names is not None and fullname not in self._names:
             return None
+        if self._root in _sharded:
+            self._look(fullname)
         return super().find_spec(fullname, target)
+
+    def _look(self, fullname: str) -> None:
+        """Has it known what is in this folder and, where the module may be a package, in the module's own."""
+        if not self._is_known:
+            _look(self._root, self.path, fullname)
+            self._is_known = True
+        folder = os.path.join(self.path, fullname.rpartition(".")[2])
+        if os.path.isdir(folder):
+            _look(self._root, folder, fullname)
 
 
 def path_hook(path: str) -> ReleaseFinder:
@@ -144,12 +162,20 @@ def portions(path: Iterable[str] | None) -> list[str]:
 
 
 def register(
-    path: str, names: Iterable[str], first: Iterable[str] = (), *, there: Iterable[str] | None = None
+    path: str,
+    names: Iterable[str],
+    first: Iterable[str] = (),
+    *,
+    there: Iterable[str] | None = None,
+    sharded: bool = False,
 ) -> None:
     """Serves the release at `path`: those of its names that are in `first` before all else, the others after.
 
-    ``there``: the module files, relative, whose bytes are there; None: all.
+    ``there``: the module files, relative, whose bytes are there; None: all. ``sharded``: it may be unknown what is in
+    some folders.
     """
+    if sharded:
+        _sharded.add(path)
     if there is not None:
         _incomplete[path] = frozenset(f"{path}/{file}" for file in there)
     taken = frozenset(names).intersection(first)
@@ -168,6 +194,7 @@ def unregister(path: str) -> None:
     """Stops serving the release at `path`; the hook goes with the last one."""
     entries = _claims.pop(path, {})
     _incomplete.pop(path, None)
+    _sharded.discard(path)
     sys.path[:] = [entry for entry in sys.path if entry not in entries]
     _forget_finders(path)
     if not _claims and path_hook in sys.path_hooks:
@@ -225,8 +252,24 @@ def _bring(fullname: str, file: str) -> bool:
     host = _compat.running_host()
     if root is None or host is None or not host.lacks(root, file):
         return False
-    try:
+    with _announced(host, root):
         host.bring(root, file, _name_in_release(root, file) or fullname)
+    return True
+
+
+def _look(root: str, folder: str, fullname: str) -> None:
+    """Gets to know what is in a folder of the release, if that is still unknown."""
+    host = _compat.running_host()
+    if host is not None and host.hides(root, folder):
+        with _announced(host, root):
+            host.look(root, folder, fullname)
+
+
+@contextmanager
+def _announced(host: _compat.Host, root: str) -> Iterator[None]:
+    """Tells of what fails in an import."""
+    try:
+        yield
     except WebImportError as error:
         # Not at the top: it imports this module.
         from ._release import label_of, warn_of_trouble
@@ -236,7 +279,6 @@ def _bring(fullname: str, file: str) -> bool:
         host.announce("warning", json.dumps(notice))
         warn_of_trouble(root, error.msg, error.hint)
         raise
-    return True
 
 
 def _name_in_release(root: str, file: str) -> str | None:

@@ -120,8 +120,12 @@ async def prefetch_imports(code: str) -> None:
     names = _imported_names(code) if incomplete else set()
     for release in incomplete:
         ours = {name for name in names if name.partition(".")[0] in release.modules}
-        modules = sorted(name for name in ours if _finder.has_module(release.path, name))
-        if modules and release.loaded:
+        host = _compat.running_host()
+        if release._sharded and host is not None:
+            around = sorted({name.rpartition(".")[0].replace(".", "/") for name in ours} - {""})
+            await host.reveal(release.path, json.dumps(around))
+        modules = sorted(name for name in ours if release.loaded and _finder.has_module(release.path, name))
+        if modules:
             await release.prefetch(*modules)
 
 
@@ -224,7 +228,8 @@ def _place(
     try:
         below = _refuse_collisions_below(release, allowed)
         there = host.loadable(release.path).split("\n") if release._incomplete else None
-        _finder.register(release.path, release.modules, _first(release, allowed), there=there)
+        first = _first(release, allowed)
+        _finder.register(release.path, release.modules, first, there=there, sharded=release._sharded)
         _check_found(release, allowed, below)
         loaded[release.sha256] = release
         host.announce("loaded", release.to_json())

@@ -80,11 +80,13 @@ def is_found_in(name: str, path: str) -> bool:
 
 def _taken_in(package: str, folder: str, others: list[str]) -> Iterator[tuple[str, str]]:
     for name in (f"{package}.{child}" for child in _children(folder)):
-        own = ReleaseFinder(folder, folder, None).find_spec(name)
+        provided = list(_provided(name, others))
+        # In this order, as what is in the folders of a large release is fetched when somebody looks into them.
+        own = ReleaseFinder(folder, folder, None).find_spec(name) if provided else None
         if own is None:
             continue
         shared: list[str] = []
-        for spec in _provided(name, others):
+        for spec in provided:
             if not (_is_namespace(own) and _is_namespace(spec)):
                 yield name, _location(spec)
                 break

@@ -152,6 +152,11 @@ class Release:
         """Whether modules may be imported whose bytes are still to come."""
         return self._description["incomplete"]
 
+    @property
+    def _sharded(self) -> bool:
+        """Whether it may be unknown what is in some of its folders."""
+        return self._description["sharded"]
+
     def own_names(self) -> set[str]:
         """Those of `modules` that it does not share."""
         return set(self.modules) - set(self.namespaces)

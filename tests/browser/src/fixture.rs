@@ -1,21 +1,25 @@
 //! Release repositories for tests: real packages published by the publisher, and hand-made releases that are signed
 //! properly although the publisher would refuse them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use webimport_cli::bytecode::{BytecodeChoice, SourceChoice};
 use webimport_cli::keys::KeyFolder;
 use webimport_cli::observe::Silent;
 use webimport_cli::release::{self, ReleaseOptions};
 use webimport_cli::repository::{self, Publication, Validity};
-use webimport_core::digest::Sha256Digest;
+use webimport_core::digest::{Expected, Sha256Digest};
+use webimport_core::limits::Limits;
+use webimport_core::manifest::{Encoding, Manifest, ObjectEntry};
 use webimport_core::names::{Channel, ReleaseName, Version};
+use webimport_core::shards::split;
 use webimport_core::time::UnixTime;
 
 use crate::{scratch, tools};
@@ -95,6 +99,44 @@ impl Repository {
         let file = format!("targets/{name}/{version}/{sha256}.release.json");
         let bytes = std::fs::read(self.root().join(file)).expect("a published manifest");
         serde_json::from_slice(&bytes).expect("JSON")
+    }
+
+    /// By path, what a reader of a release fetches for the file: its object and the shards around it, each as its path in
+    /// the repository.
+    pub fn places(
+        &self,
+        name: &str,
+        version: &str,
+        sha256: &str,
+    ) -> BTreeMap<String, BTreeSet<String>> {
+        let mut places = BTreeMap::new();
+        let mut lists = vec![(
+            self.manifest(name, version, sha256),
+            String::new(),
+            BTreeSet::new(),
+        )];
+        while let Some((list, folder, around)) = lists.pop() {
+            for file in list["files"].as_array().expect("a list") {
+                let object =
+                    usize::try_from(file["object"].as_u64().expect("an index")).expect("small");
+                let mut place = around.clone();
+                place.insert(object_path(&list["objects"][object]));
+                places.insert(format!("{folder}{}", text(&file["path"])), place);
+            }
+            for entry in list["shards"].as_array().into_iter().flatten() {
+                let mut around = around.clone();
+                around.insert(object_path(entry));
+                let stored = std::fs::read(self.root().join(object_path(entry))).expect("a shard");
+                let shard = if entry["encoding"] == "gzip" {
+                    serde_json::from_reader(GzDecoder::new(&*stored))
+                } else {
+                    serde_json::from_slice(&stored)
+                };
+                let folder = format!("{folder}{}/", text(&entry["folder"]));
+                lists.push((shard.expect("JSON"), folder, around));
+            }
+        }
+        places
     }
 
     /// Makes a project from the template with this name, releases it as it is, and says the manifest's digest.
@@ -227,6 +269,18 @@ impl Default for Repository {
     }
 }
 
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a text")
+}
+
+fn object_path(entry: &Value) -> String {
+    let digest = text(&entry["sha256"]);
+    format!("objects/{}/{digest}", &digest[..2])
+}
+
+/// What becomes of a shard before it is published.
+type Spoil = fn(Vec<u8>) -> Vec<u8>;
+
 /// A release that is put together by hand: nothing is checked.
 #[derive(Debug, Clone)]
 pub struct HandMade {
@@ -237,6 +291,8 @@ pub struct HandMade {
     modules: Option<Vec<String>>,
     separate: bool,
     extra: BTreeMap<String, Value>,
+    shards: Vec<String>,
+    spoil: Spoil,
 }
 
 impl HandMade {
@@ -250,6 +306,8 @@ impl HandMade {
             modules: None,
             separate: false,
             extra: BTreeMap::new(),
+            shards: Vec::new(),
+            spoil: |bytes| bytes,
         }
     }
 
@@ -286,6 +344,20 @@ impl HandMade {
     #[must_use]
     pub fn separate(mut self) -> Self {
         self.separate = true;
+        self
+    }
+
+    /// Lists what is in these folders, given in order, in shards; the release has to be right without them.
+    #[must_use]
+    pub fn shards(mut self, folders: &[&str]) -> Self {
+        self.shards = folders.iter().map(|&folder| folder.to_owned()).collect();
+        self
+    }
+
+    /// Signs other shards than the right ones.
+    #[must_use]
+    pub fn spoil_shards(mut self, spoil: Spoil) -> Self {
+        self.spoil = spoil;
         self
     }
 
@@ -347,7 +419,41 @@ impl HandMade {
             .into_iter()
             .map(|bytes| (Sha256Digest::of(&bytes), bytes))
             .collect();
-        (manifest.to_string().into_bytes(), objects)
+        self.divided(manifest.to_string().into_bytes(), objects)
+    }
+
+    fn divided(
+        &self,
+        manifest: Vec<u8>,
+        mut objects: BTreeMap<Sha256Digest, Vec<u8>>,
+    ) -> (Vec<u8>, BTreeMap<Sha256Digest, Vec<u8>>) {
+        if self.shards.is_empty() {
+            return (manifest, objects);
+        }
+        let expected = Expected {
+            subject: "release.json".into(),
+            length: None,
+            sha256: Sha256Digest::of(&manifest),
+        };
+        let (name, _, _) = self.identity();
+        let whole = Manifest::parse(&manifest, &expected, &name, None, &Limits::default());
+        let whole = whole.expect("a right release").into_inner();
+        let manifest = split(whole, &self.shards, |bytes| {
+            let bytes = (self.spoil)(bytes);
+            let sha256 = Sha256Digest::of(&bytes);
+            let size = bytes.len() as u64;
+            objects.insert(sha256, bytes);
+            Ok::<_, serde_json::Error>(ObjectEntry {
+                sha256,
+                size,
+                encoding: Encoding::Identity,
+                decoded_size: size,
+                decoded_sha256: sha256,
+                tag: None,
+            })
+        });
+        let manifest = manifest.expect("JSON");
+        (manifest.to_bytes().expect("JSON"), objects)
     }
 }
 

@@ -265,6 +265,69 @@ fn manifests() {
         *changed.pointer_mut(pointer).expect("the manifest has it") = value;
         write("manifest", name, text(&changed));
     }
+    shards(&manifest);
+}
+
+/// The same manifest with a package in a shard, which is behind it.
+fn shards(manifest: &Value) {
+    let digest = Sha256Digest::of(b"pass\n");
+    let object = json!({"sha256": digest, "size": 5, "encoding": "identity", "decoded_size": 5});
+    let file = json!({"path": "__init__.py", "size": 5, "sha256": digest, "object": 0, "imports_elsewhere": ["shared/plugin.py"]});
+    let shard = json!({
+        "format": "webimport-shard/1",
+        "folder": "mylib/deep",
+        "objects": [&object],
+        "files": [file],
+    });
+    let mut root = manifest.clone();
+    root["partial"] = json!(true);
+    root["tags"] = json!(["cpython-314"]);
+    root["objects"] = json!([object_of(10), object_of(5), root["objects"][1]]);
+    for (file, object) in [(0, 1), (1, 2), (2, 0), (3, 0)] {
+        root["files"][file]["object"] = json!(object);
+    }
+    root["shards"] = json!([{"folder": "mylib/deep"}]);
+    let both = |root: &Value, shard: &Value| [text(root), text(shard)].join(&0);
+    write("manifest", "valid-shard", both(&root, &shard));
+    for (name, pointer, value) in [
+        ("nearly-shard-outside", "/files/0/path", json!("../x.py")),
+        ("nearly-shard-folder", "/folder", json!("mylib/other")),
+        ("nearly-shard-format", "/format", json!("webimport-shard/2")),
+        ("nearly-shard-data", "/files/0/path", json!("data.txt")),
+        (
+            "nearly-shard-same",
+            "/files/0/imports_elsewhere/0",
+            json!("mylib/deep/__init__.py"),
+        ),
+        ("nearly-shard-size", "/files/0/size", json!(6)),
+    ] {
+        let mut changed = shard.clone();
+        *changed.pointer_mut(pointer).expect("the shard has it") = value;
+        write("manifest", name, both(&root, &changed));
+    }
+    for (name, pointer, value) in [
+        ("nearly-shard-top", "/shards/0/folder", json!("deep")),
+        (
+            "nearly-shard-file",
+            "/files/2/path",
+            json!("mylib/deep/x.txt"),
+        ),
+        ("nearly-shard-whole", "/partial", json!(false)),
+    ] {
+        let mut changed = root.clone();
+        *changed.pointer_mut(pointer).expect("the manifest has it") = value;
+        write("manifest", name, both(&changed, &shard));
+    }
+}
+
+fn object_of(decoded: u64) -> Value {
+    json!({
+        "sha256": Sha256Digest::of(b"object"),
+        "size": 20,
+        "encoding": "gzip",
+        "decoded_size": decoded,
+        "decoded_sha256": Sha256Digest::of(b"decoded"),
+    })
 }
 
 fn objects() {

@@ -1,28 +1,78 @@
 //! Manifests whose digest is right, as those of a hostile publisher are: an accepted one gives a reader no path
-//! outside its folder, no range outside its object, and no import name that its files do not imply.
+//! outside its folder, no range outside its object, and no import name that its files do not imply. The same holds of one
+//! to which shards were added.
+//!
+//! An input is a manifest and its shards, with a NUL between them. The manifest's entries are made to name the shards that
+//! follow, in this order, as no change of either would fit the other.
 #![no_main]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
+use serde_json::Value;
+use webimport_core::closure::Planned;
 use webimport_core::digest::{Expected, Sha256Digest};
 use webimport_core::error::VerifyError;
 use webimport_core::limits::Limits;
 use webimport_core::manifest::{Encoding, ImportNames, Manifest};
 use webimport_core::names::{CacheTag, ReleaseName};
+use webimport_core::path::tables;
 use webimport_core::trust::Verified;
 use webimport_fuzz::{Outcome, refused, target};
 
 target!(check);
 
 fn check(data: &[u8]) -> Outcome {
-    let manifest = match parse(data) {
+    let mut parts = data.split(|byte| *byte == 0);
+    let root = parts.next().unwrap_or_default();
+    let shards: Vec<&[u8]> = parts.collect();
+    let mut manifest = match parse(&naming(root, &shards)) {
         Ok(manifest) => manifest,
         Err(error) => return refused(&error),
     };
+    holds(&manifest);
+    let again = manifest.to_bytes().expect("a manifest can be written");
+    assert_eq!(parse(&again).as_ref(), Ok(&manifest));
+    for (index, shard) in shards.into_iter().enumerate() {
+        let before = manifest.clone();
+        if let Err(error) = manifest.add_shard(index, shard, &Limits::default(), tables) {
+            assert_eq!(manifest, before);
+            return refused(&error);
+        }
+        holds(&manifest);
+    }
+    let _ = manifest.check_elsewhere("release.json");
+    Outcome::Accepted
+}
+
+/// A manifest whose first entries name these shards.
+fn naming(root: &[u8], shards: &[&[u8]]) -> Vec<u8> {
+    let Ok(mut value) = serde_json::from_slice::<Value>(root) else {
+        return root.to_vec();
+    };
+    let Some(entries) = value["shards"]
+        .as_array_mut()
+        .filter(|_| !shards.is_empty())
+    else {
+        return root.to_vec();
+    };
+    for (entry, shard) in entries.iter_mut().zip(shards) {
+        let Some(entry) = entry.as_object_mut() else {
+            continue;
+        };
+        entry.insert("sha256".into(), Sha256Digest::of(shard).to_string().into());
+        entry.insert("size".into(), shard.len().into());
+        entry.insert("decoded_size".into(), shard.len().into());
+        entry.insert("encoding".into(), "identity".into());
+    }
+    serde_json::to_vec(&value).expect("JSON can be written")
+}
+
+fn holds(manifest: &Manifest) {
     let limits = Limits::default();
     assert_eq!(manifest.name, name());
-    assert!(manifest.files.len() <= limits.files && manifest.objects.len() <= limits.files);
+    let has_shards = !manifest.shards.is_empty();
+    assert!(has_shards || manifest.files.len().max(manifest.objects.len()) <= limits.files);
     assert!(manifest.requires.len() <= limits.requirements);
     assert!(
         manifest
@@ -38,7 +88,7 @@ fn check(data: &[u8]) -> Outcome {
         total += object.size;
         decoded += object.decoded_size;
     }
-    assert!(total <= limits.release && decoded <= limits.release_decoded);
+    assert!(has_shards || (total <= limits.release && decoded <= limits.release_decoded));
 
     let mut ends: BTreeMap<usize, u64> = BTreeMap::new();
     for file in &manifest.files {
@@ -52,21 +102,18 @@ fn check(data: &[u8]) -> Outcome {
         let end = ends.get(&index).copied().unwrap_or_default();
         assert_eq!(end, object.decoded_size, "{}", object.path());
     }
-    are_apart(&manifest);
+    are_apart(manifest);
 
     let names = ImportNames::in_files(&manifest.files, manifest.source);
-    assert_eq!(
-        (&names.modules, &names.namespaces),
-        (&manifest.modules, &manifest.namespaces)
+    let is_whole = manifest.unknown_shards().is_empty();
+    assert!(
+        !is_whole
+            || (&names.modules, &names.namespaces) == (&manifest.modules, &manifest.namespaces)
     );
     assert_eq!(manifest.check_modules(&manifest.modules), Ok(()));
-    needs_all_its_files(&manifest);
+    needs_all_its_files(manifest);
     // Whatever the text is, it is a refusal or none.
     let _ = manifest.check_python("3.14.2");
-
-    let again = manifest.to_bytes().expect("a manifest can be written");
-    assert_eq!(parse(&again).as_ref(), Ok(&manifest));
-    Outcome::Accepted
 }
 
 fn parse(bytes: &[u8]) -> Result<Verified<Manifest>, VerifyError> {
@@ -129,9 +176,17 @@ fn are_apart(manifest: &Manifest) {
 /// nothing is planned twice.
 fn needs_all_its_files(manifest: &Manifest) {
     let tag: CacheTag = "cpython-314".parse().expect("a cache tag");
-    let Ok(plan) = manifest.plan(&tag, &[]) else {
-        assert!(!manifest.source && !manifest.has_bytecode(&tag));
-        return;
+    let plan = match manifest.plan(&tag, &[]) {
+        Ok(Planned::Ready(plan)) => plan,
+        Ok(Planned::Lacking(shards)) => {
+            assert!(!shards.is_empty());
+            assert!(shards.iter().all(|index| !manifest.shards[*index].is_known));
+            return;
+        }
+        Err(_) => {
+            assert!(!manifest.source && !manifest.has_bytecode(&tag));
+            return;
+        }
     };
     assert!(!manifest.partial || plan.others.is_empty());
     let all = [plan.now, plan.others, plan.sources.clone()].concat();

@@ -50,6 +50,7 @@ export class Client {
       requires: [],
       requires_python: null,
       partial: globalThis.partial?.[name] !== undefined,
+      sharded: false,
       incomplete: globalThis.partial?.[name] !== undefined,
       source: true,
       repository: "https://code.example.org/repo",

@@ -57,6 +57,8 @@ function sources() {
   return Object.fromEntries(names.map((name) => [`webimport/${name}`, readFileSync(join(folder, name), "utf8")]));
 }
 
+const NO_SHARDS = { folders: [], shards: new Uint32Array() };
+
 /** Files, path to text or bytes, in the form in which the wasm module hands them over. */
 export function treeOf(files) {
   const paths = Object.keys(files);
@@ -67,7 +69,7 @@ export function treeOf(files) {
     spans.set([0, offset, length], 3 * index);
     offset += length;
   });
-  return { paths, spans, objects: Uint32Array.of(0), buffers: [new Uint8Array(Buffer.concat(parts))] };
+  return { paths, spans, ...NO_SHARDS, objects: Uint32Array.of(0), buffers: [new Uint8Array(Buffer.concat(parts))] };
 }
 
 /** As `treeOf`, with an object for each file; `given` are the paths of those that are there. */
@@ -76,5 +78,5 @@ export function sparseTreeOf(files, given) {
   const contents = paths.map((path) => new Uint8Array(Buffer.from(files[path])));
   const objects = Uint32Array.from(given, (path) => paths.indexOf(path));
   const spans = Uint32Array.from(contents.flatMap(({ length }, index) => [index, 0, length]));
-  return { paths, spans, objects, buffers: Array.from(objects, (index) => contents[index]), contents };
+  return { paths, spans, ...NO_SHARDS, objects, buffers: Array.from(objects, (index) => contents[index]), contents };
 }

@@ -6,6 +6,7 @@
 use std::fs;
 
 use webimport_core::digest::{Expected, Sha256Digest};
+use webimport_core::error::VerifyError;
 use webimport_core::limits::Limits;
 use webimport_core::manifest::{Manifest, ObjectEntry, object_path};
 use webimport_core::metadata::{Targets, parse_release_target, release_target};
@@ -14,8 +15,9 @@ use webimport_core::trust::Verified;
 use webimport_core::update::{MAX_UPDATES, UpdateEntry};
 
 use super::{Publication, Repository};
+use crate::shards;
 use crate::update::{Made, Release, make};
-use crate::verify::decode;
+use crate::verify::decoded;
 
 /// What metadata are to say of a release's updates, and the files that are not there.
 #[derive(Default)]
@@ -88,16 +90,18 @@ impl Repository {
             length: None,
             sha256: Sha256Digest::of(bytes),
         };
-        let Ok(manifest) = Manifest::parse(bytes, &expected, name, Some(version), limits) else {
+        let object = |entry: &ObjectEntry| {
+            let given = objects.get(&entry.sha256).cloned();
+            decoded(entry, given.or_else(|| self.stored(entry))?).ok()
+        };
+        let manifest = Manifest::parse(bytes, &expected, name, Some(version), limits);
+        let Some(manifest) = manifest.ok().and_then(|it| whole(it, limits, &object)) else {
             return Vec::new();
         };
         let new = Release {
             bytes,
             manifest: &manifest,
-            object: &|entry| {
-                let given = objects.get(&entry.sha256).cloned();
-                decode(entry, given.or_else(|| self.stored(entry))?).ok()
-            },
+            object: &object,
         };
         let mut all = Vec::new();
         for from in froms {
@@ -107,11 +111,7 @@ impl Repository {
             let old = Release {
                 bytes: &bytes,
                 manifest: &manifest,
-                object: &|entry| {
-                    let decoded = decode(entry, self.stored(entry)?).ok()?;
-                    let checked = entry.expected_decoded().check_bytes(&decoded);
-                    checked.is_ok().then_some(decoded)
-                },
+                object: &|entry| self.decoded(entry),
             };
             // Without memory for it there is none.
             all.extend(make(&old, &new, limits).ok().flatten());
@@ -139,7 +139,12 @@ impl Repository {
             sha256: from,
         };
         let manifest = Manifest::parse(&bytes, &expected, name, Some(&version), limits).ok()?;
+        let manifest = whole(manifest, limits, &|entry| self.decoded(entry))?;
         Some((bytes, manifest))
+    }
+
+    fn decoded(&self, entry: &ObjectEntry) -> Option<Vec<u8>> {
+        decoded(entry, self.stored(entry)?).ok()
     }
 
     /// An object as stored, if it is what its entry says.
@@ -148,4 +153,19 @@ impl Repository {
         entry.expected().check_bytes(&bytes).ok()?;
         Some(bytes)
     }
+}
+
+/// The manifest with all of its shards, whose bytes `object` gives.
+fn whole(
+    mut manifest: Verified<Manifest>,
+    limits: &Limits,
+    object: &dyn Fn(&ObjectEntry) -> Option<Vec<u8>>,
+) -> Option<Verified<Manifest>> {
+    let added = shards::add_all(&mut manifest, limits, |entry| {
+        object(entry).ok_or_else(|| VerifyError::Malformed {
+            subject: entry.path(),
+            reason: "it is not there".into(),
+        })
+    });
+    added.is_ok().then_some(manifest)
 }

@@ -10,7 +10,8 @@ use webimport_core::names::Version;
 use webimport_core::repository::{ReleaseTarget, Repository};
 use webimport_core::update::{UpdateEntry, Whole};
 
-use super::{UpdateSummary, decode};
+use super::{UpdateSummary, decoded};
+use crate::shards;
 use crate::source::Source;
 
 /// What is needed to check them.
@@ -66,9 +67,9 @@ impl Updates<'_> {
             sha256: from,
         };
         let name = &self.target.name;
-        let old = Manifest::parse(&bytes, &expected, name, None, self.limits)?;
-        let objects = old.objects.iter();
-        let objects: BTreeMap<_, _> = objects.map(|it| (it.decoded_sha256, it)).collect();
+        let mut old = Manifest::parse(&bytes, &expected, name, None, self.limits)?;
+        shards::add_all(&mut old, self.limits, |entry| self.object(entry))?;
+        let objects = by_content(&old);
         let mut sources = BTreeMap::from([(from, bytes)]);
         let named: BTreeSet<Sha256Digest> =
             update.update.sources.iter().map(|it| it.sha256).collect();
@@ -77,8 +78,7 @@ impl Updates<'_> {
                 sources.insert(sha256, self.object(object)?);
             }
         }
-        let objects = self.manifest.objects.iter();
-        let objects: BTreeMap<_, _> = objects.map(|it| (it.decoded_sha256, it)).collect();
+        let objects = by_content(self.manifest);
         for sha256 in update.update.outputs.keys() {
             let expected = match objects.get(sha256) {
                 Some(object) => object.expected_decoded(),
@@ -103,10 +103,7 @@ impl Updates<'_> {
 
     fn object(&self, entry: &ObjectEntry) -> Result<Vec<u8>, Error> {
         let bytes = self.source.fetch(&entry.path(), entry.size)?;
-        entry.expected().check_bytes(&bytes)?;
-        let decoded = decode(entry, bytes)?;
-        entry.expected_decoded().check_bytes(&decoded)?;
-        Ok(decoded)
+        Ok(decoded(entry, bytes)?)
     }
 
     /// The version of the release that an update is from, and its manifest's path, if it is still there.
@@ -120,4 +117,11 @@ impl Updates<'_> {
             })
         })
     }
+}
+
+/// The objects of a release and its shards, by the digest of their decoded bytes.
+fn by_content(manifest: &Manifest) -> BTreeMap<Sha256Digest, &ObjectEntry> {
+    let shards = manifest.shards.iter().map(|shard| &shard.object);
+    let all = manifest.objects.iter().chain(shards);
+    all.map(|object| (object.decoded_sha256, object)).collect()
 }
