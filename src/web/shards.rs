@@ -1,6 +1,7 @@
 //! The shards of a release manifest: fetched like objects, and added to what is known of the release.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use js_sys::Uint8Array;

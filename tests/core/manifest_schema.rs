@@ -31,9 +31,12 @@ fn a_manifest_that_core_wrote_fits() {
 #[test]
 fn the_example_in_the_documentation_fits_but_for_its_shortened_digests() {
     let text = include_str!("../../docs/format.md");
-    let (_, example) = text.split_once("```json\n{\n  \"format\"").unwrap();
+    let (_, example) = text
+        .split_once("```json\n{\n  \"format\": \"webimport-release/")
+        .unwrap();
     let (example, _) = example.split_once("```").unwrap();
-    let example = format!("{{\"format\"{example}").replace('\u{2026}', &"0".repeat(62));
+    let example =
+        format!("{{\"format\": \"webimport-release/{example}").replace('\u{2026}', &"0".repeat(62));
     let mut value: Value = serde_json::from_str(&example).unwrap();
     assert!(validator().is_valid(&value));
     // What `parse` asks for.
