@@ -24,6 +24,9 @@ enum Taken {
 /// Bytes of metadata until a first import, after gzip, however many modules the release has.
 const METADATA: f64 = 65_536.0;
 
+/// Bytes of what every page downloads first. It may shrink; docs/performance.md says what it should be, and what is in it.
+const MODULE: f64 = 208_896.0;
+
 const LIMITS: [Limit; 8] = [
     Limit {
         what: "first visit of networkx, over its wheel",
@@ -70,7 +73,7 @@ const LIMITS: [Limit; 8] = [
     Limit {
         what: "the WebAssembly module, gzip",
         key: &["size", "wasm", "gzip"],
-        most: 153_600.0,
+        most: MODULE,
         taken: Taken::Always,
     },
 ];
