@@ -36,7 +36,7 @@ use webimport_core::workflow::{Absence, CachedMetadata, MetadataFetch, Refresh, 
 
 use crate::concurrent::{Work, both, in_order};
 use crate::fetch::{Patience, Size, Traffic, fetch};
-use crate::files::{Files, Listing};
+use crate::files::{Files, Listing, ROOM};
 use crate::objects::{Object, Objects, Origin, PARALLEL, Watch};
 use crate::request::Request;
 use crate::shards;
@@ -424,11 +424,14 @@ impl Load<'_> {
             let on_damage = |error| self.warn(&error);
             let watch = self.watch(&|_| {}, &on_damage);
             shards::add_visited(manifest, &visited, &self.objects.cached(), &watch).await;
+            let mut room = ROOM;
             for (index, entry) in manifest.objects.iter().enumerate() {
                 if entry.is_for(&self.tag)
                     && visited.binary_search(&entry.decoded_sha256).is_ok()
                     && plan.now.binary_search(&index).is_err()
+                    && let Some(rest) = room.checked_sub(entry.decoded_size)
                 {
+                    room = rest;
                     wanted.push(Wanted::welcome(index));
                 }
             }
@@ -908,6 +911,9 @@ impl Load<'_> {
     /// The manifest, if an update makes it out of one that the cache has.
     async fn updated_manifest(&self, target: &ReleaseTarget) -> Option<Verified<Manifest>> {
         let Driver { store, limits, .. } = self.driver;
+        if target.length > limits.manifest {
+            return None;
+        }
         let on_damage = |error| self.warn(&error);
         let watch = self.watch(&|_| {}, &on_damage);
         for entry in &target.updates {

@@ -29,8 +29,8 @@ use crate::fetch::Traffic;
 use crate::objects::{Object, Objects, Origin, PARALLEL, Watch};
 use crate::shards;
 
-/// Bytes of one release that are held at most.
-const ROOM: u64 = 128 * 1024 * 1024;
+/// Bytes of one release that are held at most, and that a load brings because earlier visits came to use them.
+pub(crate) const ROOM: u64 = 128 * 1024 * 1024;
 
 /// What the mount of one release can still ask for.
 pub(crate) struct Files {
@@ -206,7 +206,7 @@ impl Files {
 
     /// Adds shards that were unknown. Their digests.
     async fn bring(&self, shards: &[usize], watch: &Watch<'_>) -> Result<Vec<Sha256Digest>, Error> {
-        let entries = shards::entries(&self.manifest.borrow(), shards);
+        let entries = shards::entries(&self.manifest.borrow(), shards)?;
         let fetched = shards::fetch(&entries, &self.objects, watch).await?;
         for (index, bytes) in shards.iter().zip(fetched) {
             self.add(*index, &bytes)?;

@@ -31,7 +31,7 @@ pub(crate) async fn plan(
                 return Ok(plan);
             }
             Planned::Lacking(shards) => {
-                let entries = entries(manifest, &shards);
+                let entries = entries(manifest, &shards)?;
                 for (index, bytes) in shards.iter().zip(fetch(&entries, objects, watch).await?) {
                     add(manifest, *index, &bytes)?;
                 }
@@ -70,7 +70,9 @@ pub(crate) async fn add_visited(
             let entry = &manifest.shards[*index];
             !entry.is_known && visited.binary_search(&entry.object.decoded_sha256).is_ok()
         });
-        let entries = entries(manifest, &shards);
+        let Ok(entries) = entries(manifest, &shards) else {
+            return;
+        };
         let found = cached.those_there(&entries, watch).await;
         for (index, object) in shards.iter().zip(found) {
             if let Some(object) = object {
@@ -81,12 +83,16 @@ pub(crate) async fn add_visited(
     }
 }
 
-/// The objects of shards that are there.
-pub(crate) fn entries(manifest: &Manifest, shards: &[usize]) -> Vec<ObjectEntry> {
+/// The objects of shards, if there is room to know them all.
+pub(crate) fn entries(
+    manifest: &Manifest,
+    shards: &[usize],
+) -> Result<Vec<ObjectEntry>, VerifyError> {
+    manifest.check_room(shards, &Limits::default())?;
     let entries = shards
         .iter()
         .filter_map(|index| manifest.shards.get(*index));
-    entries.map(|entry| entry.object.clone()).collect()
+    Ok(entries.map(|entry| entry.object.clone()).collect())
 }
 
 /// The bytes of shards, from the cache or the network.

@@ -642,6 +642,17 @@ fn requirements_are_few_and_short() {
 }
 
 #[test]
+fn rejects_more_entry_modules_than_there_may_be() {
+    let mut value = value();
+    let names =
+        |count: usize| -> Vec<String> { (0..count).map(|at| format!("gone{at:04}")).collect() };
+    value["entry"] = json!(names(1_000));
+    assert_refused(&value, "verify.malformed", "`gone0000` is not there");
+    value["entry"] = json!(names(1_001));
+    assert_refused(&value, "verify.malformed", "at most 1000 entry modules");
+}
+
+#[test]
 fn an_empty_release_is_one() {
     let mut value = value();
     for key in [

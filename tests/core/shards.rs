@@ -804,3 +804,25 @@ proptest! {
         prop_assert_eq!(files, expected);
     }
 }
+
+#[test]
+fn shards_that_a_reader_could_not_know_all_at_once_are_refused_before_they_are_fetched() {
+    let sharded = Sharded::of(library().partial(), &texts(&["acme/a", "acme/b"]));
+    let manifest = sharded.open().unwrap();
+    let sizes = manifest
+        .shards
+        .iter()
+        .map(|entry| entry.object.decoded_size);
+    let both = Limits {
+        shards: sizes.sum(),
+        ..Limits::default()
+    };
+    manifest.check_room(&[0, 1], &both).unwrap();
+    let less = Limits {
+        shards: both.shards - 1,
+        ..both
+    };
+    manifest.check_room(&[0], &less).unwrap();
+    let refused = manifest.check_room(&[0, 1], &less).unwrap_err();
+    assert_eq!(refused.code(), "verify.too_large");
+}

@@ -200,6 +200,21 @@ fn rejects_what_passes_a_limit() {
 }
 
 #[test]
+fn rejects_outputs_that_read_their_sources_too_often() {
+    let mut header = header();
+    let again = json!({"sha256": Sha256Digest::of(b"t"), "size": 1, "parts": [1, 0, 1]});
+    header["outputs"].as_array_mut().unwrap().push(again);
+    let file = bytes(&header, LITERALS);
+    let limits = |release_decoded: usize| Limits {
+        release_decoded: release_decoded as u64,
+        ..Limits::default()
+    };
+    parse(&file, &limits(2 * OLD.len())).unwrap();
+    let refused = parse(&file, &limits(2 * OLD.len() - 1));
+    assert_refused(refused, "verify.malformed", "counted for each output");
+}
+
+#[test]
 fn rejects_an_update_that_metadata_name_if_it_is_too_large() {
     let sha256 = Sha256Digest::of(b"update");
     let entry = |size, decoded_size| {

@@ -78,6 +78,8 @@ class FakeHost:
     #: By the path of a release: folders that nobody has looked into; and what was looked into.
     hidden: dict[str, set[str]] = field(default_factory=dict)
     looked: list[str] = field(default_factory=list)
+    #: What another task does while somebody waits for a folder.
+    meanwhile: object = None
     #: What the next releases require; Pyodide's packages; those of them that were loaded.
     requires: list[str] = field(default_factory=list)
     packages: dict[str, str] = field(default_factory=dict)
@@ -218,6 +220,9 @@ class FakeHost:
     def _look(self, path, folder):
         if self.error is not None:
             raise self.error
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
         for hidden in sorted(self.hidden[path]):
             if _finder.contains(hidden, folder):
                 self.hidden[path].remove(hidden)

@@ -601,3 +601,21 @@ def test_unloaded_release_is_collected(load):
     del release
     gc.collect()
     assert reference() is None
+
+
+def test_a_folder_that_cannot_be_looked_into_is_no_namespace_package(host, load, monkeypatch):
+    load("one", {"space/shared/a.py": ""})
+    listdir = os.listdir
+
+    def refused(folder="."):
+        if str(folder).endswith("space/shared") and "two" in str(folder):
+            raise OSError(29, "I/O error")
+        return listdir(folder)
+
+    with monkeypatch.context() as patch, pytest.raises(webimport.FetchError, match="I/O error"):
+        patch.setattr(os, "listdir", refused)
+        load("two", {"space/shared/__init__.py": ""})
+    assert len(_release.loaded) == 1
+    with pytest.raises(webimport.ResolveError) as caught:
+        load("two", {"space/shared/__init__.py": ""})
+    assert caught.value.code == "resolve.shadow"

@@ -223,6 +223,19 @@ def test_a_folder_that_nothing_can_wait_for_is_an_import_error(host, sharded):
     assert importlib.import_module("big.deep.util")
 
 
+@pytest.mark.parametrize("name", ["big.deep", "big.deep.util", "plugin.inner", "plugin.inner.part"])
+def test_a_module_that_another_task_imports_meanwhile_is_imported_once(host, sharded, name):
+    importlib.import_module("big")
+    parent, _, child = name.rpartition(".")
+    first = []
+    host.meanwhile = lambda: first.append(importlib.import_module(name))
+    assert importlib.import_module(name) is first[0]
+    assert host.meanwhile is None
+    assert getattr(sys.modules[parent], child) is first[0]
+    if first[0].__spec__.origin is not None:
+        assert importlib.reload(first[0]) is first[0]
+
+
 def test_a_folder_that_cannot_be_looked_into_is_the_error_of_the_import(host, sharded):
     importlib.import_module("big")
     host.error = webimport.FetchError("no network", code="fetch.network", hint="try again")

@@ -49,6 +49,10 @@ pub struct Made {
 /// # Errors
 /// Compression failed, which only lack of memory does.
 pub fn make(old: &Release<'_>, new: &Release<'_>, limits: &Limits) -> io::Result<Option<Made>> {
+    // Whole packs would be read for each module that is made of them.
+    if old.manifest.partial != new.manifest.partial {
+        return Ok(None);
+    }
     let mut draft = Draft::default();
     let from = Sha256Digest::of(old.bytes);
     let mut replaced = new.bytes.len() as u64;

@@ -66,7 +66,7 @@ impl Default for Limits {
             delegated_bytes: 16 * MIB,
             manifest: 32 * MIB,
             shard: 32 * MIB,
-            shards: 1024 * MIB,
+            shards: 256 * MIB,
             files: 200_000,
             requirements: 1_000,
             requirement: 512,

@@ -34,6 +34,9 @@ pub const FORMAT: &str = "webimport-release/1";
 /// Import edges that the files of a manifest or of a shard may have.
 pub const MAX_IMPORTS: usize = 4_000_000;
 
+/// Entry modules that a release may name. Each is looked for in every list.
+pub const MAX_ENTRY: usize = 1_000;
+
 /// A release manifest. See `docs/format.md` for each field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "docs/format.md describes each field")]
@@ -525,6 +528,12 @@ impl Manifest {
             subject: subject.to_owned(),
             reason,
         };
+        if self.entry.len() > MAX_ENTRY {
+            return Err(malformed(format!(
+                "expected at most {MAX_ENTRY} entry modules, got {}",
+                self.entry.len()
+            )));
+        }
         if self.entry.windows(2).any(|pair| pair[0] >= pair[1]) {
             return Err(malformed("the entry modules are out of order".into()));
         }

@@ -80,16 +80,31 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Reads a shard; paths are inside of the release.
-    fn read(value: Value) -> Result<Self, Fault> {
+    /// Reads the shard of a folder; paths are inside of the release.
+    fn read(value: Value, folder: &str, limits: &Limits) -> Result<Self, Fault> {
         let mut fields = Fields::of(value)?;
+        for (what, expected) in [("format", FORMAT), ("folder", folder)] {
+            let got = fields.text(what)?;
+            if got != expected {
+                return Err(Fault::new(format_args!(
+                    "expected the {what} `{expected}`, got `{got}`"
+                )));
+            }
+        }
         let mut shard = Self {
-            format: fields.text("format")?,
-            folder: fields.text("folder")?,
+            format: FORMAT.to_owned(),
+            folder: folder.to_owned(),
             objects: fields::items(fields.required("objects")?, ObjectEntry::read)?,
             files: fields::items(fields.required("files")?, FileEntry::read)?,
             shards: ShardEntry::read_all(&mut fields)?,
         };
+        // Before each path gets longer by the folder's.
+        if shard.files.len() > limits.files || shard.shards.len() > limits.files {
+            return Err(Fault::new(format_args!(
+                "expected at most {} files and shards",
+                limits.files
+            )));
+        }
         let paths = shard.files.iter_mut().map(|file| &mut file.path);
         let folders = shard.shards.iter_mut().map(|entry| &mut entry.folder);
         for path in paths.chain(folders) {
@@ -202,26 +217,10 @@ impl Verified<Manifest> {
             reason,
         };
         entry.object.expected_decoded().check_bytes(bytes)?;
-        let known = manifest.shards.iter().filter(|entry| entry.is_known);
-        let known: u64 = known.map(|entry| entry.object.decoded_size).sum();
-        if known.saturating_add(entry.object.decoded_size) > limits.shards {
-            return Err(VerifyError::TooLarge {
-                subject,
-                limit: limits.shards,
-            });
-        }
+        manifest.check_room(&[index], limits)?;
         let value = json::parse(bytes, &subject)?;
-        let mut shard = Shard::read(value).map_err(|fault| fault.of(&subject))?;
-        for (what, expected, got) in [
-            ("format", FORMAT, &shard.format),
-            ("folder", &*entry.folder, &shard.folder),
-        ] {
-            if got != expected {
-                return Err(malformed(format!(
-                    "expected the {what} `{expected}`, got `{got}`"
-                )));
-            }
-        }
+        let read = Shard::read(value, &entry.folder, limits);
+        let mut shard = read.map_err(|fault| fault.of(&subject))?;
         place_files(&shard.objects, &mut shard.files);
         let listed = Listed {
             folder: &shard.folder,
@@ -265,14 +264,30 @@ impl Shard {
 }
 
 impl Manifest {
+    /// Checks that a reader can know these shards beside those that it knows already. For who fetches several at once,
+    /// before they are fetched.
+    ///
+    /// # Errors
+    /// [`VerifyError::TooLarge`].
+    pub fn check_room(&self, shards: &[usize], limits: &Limits) -> Result<(), VerifyError> {
+        let known = self.shards.iter().filter(|entry| entry.is_known);
+        let wanted = shards.iter().filter_map(|index| self.shards.get(*index));
+        let sizes = known.chain(wanted).map(|entry| entry.object.decoded_size);
+        if sizes.fold(0, u64::saturating_add) > limits.shards {
+            return Err(VerifyError::TooLarge {
+                subject: format!("the list of files of {}", self.name),
+                limit: limits.shards,
+            });
+        }
+        Ok(())
+    }
+
     fn append(&mut self, index: usize, shard: Shard) {
+        let empty = self.objects.iter().position(|own| own.decoded_size == 0);
         let mut places = Vec::with_capacity(shard.objects.len());
         for object in shard.objects {
             // Empty modules share an object, as they do within one list.
-            let known = match object.decoded_size {
-                0 => self.objects.iter().position(|own| *own == object),
-                _ => None,
-            };
+            let known = empty.filter(|index| self.objects.get(*index) == Some(&object));
             places.push(known.unwrap_or(self.objects.len()));
             if known.is_none() {
                 self.objects.push(object);

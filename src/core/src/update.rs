@@ -244,6 +244,7 @@ impl Update {
         })?;
         let mut outputs = Vec::new();
         let mut left = limits.update_parts;
+        let mut read = 0_u64;
         for output in fields.list("outputs")? {
             let mut fields = Fields::of(output)?;
             let sha256: Sha256Digest = fields.parsed("sha256")?;
@@ -256,6 +257,13 @@ impl Update {
                 ))
             })?;
             let parts = read_parts(&numbers, &sources, literals)?;
+            read = read.saturating_add(bytes_read(&parts, &sources));
+            if read > limits.release_decoded {
+                return Err(Fault::new(format_args!(
+                    "expected sources of at most {} bytes, counted for each output",
+                    limits.release_decoded
+                )));
+            }
             let made = parts.iter().map(|part| u64::from(part.length)).sum::<u64>();
             if made != u64::from(size) {
                 return Err(Fault::new(format_args!(
@@ -384,6 +392,17 @@ impl<'a> Whole<'a> {
         expected.check_bytes(&made)?;
         Ok(Some(made))
     }
+}
+
+/// The sizes of all sources that an output is made of, each of which is read and hashed for it.
+fn bytes_read(parts: &[Part], sources: &[Source]) -> u64 {
+    let mut origins = sorted(parts.iter().map(|part| part.origin).collect());
+    origins.dedup();
+    let sizes = origins.iter().map(|origin| match origin {
+        Origin::Literals => 0,
+        Origin::Source(index) => sources.get(*index).map_or(0, |source| source.size.into()),
+    });
+    sizes.fold(0, u64::saturating_add)
 }
 
 /// Three numbers for each part: its origin, 0 for the literals and from 1 on a source; offset and length.

@@ -122,8 +122,16 @@ class ReleaseFinder(FileFinder):
         """The spec of a module or of a namespace portion; None when the name is not this folder's."""
         if self._names is not None and fullname not in self._names:
             return None
+        module = None
         if self._root in _sharded:
+            before = fullname in sys.modules
             self._look(fullname)
+            module = None if before else sys.modules.get(fullname)
+        loader = getattr(getattr(module, "__spec__", None), "loader", None)
+        if loader is not None:
+            # Another task has imported it while this one waited. The import takes the spec that is in `sys.modules` by
+            # then, and would make the module anew by its loader.
+            vars(loader).update(create_module=lambda _: module, exec_module=_leave)
         return super().find_spec(fullname, target)
 
     def _look(self, fullname: str) -> None:

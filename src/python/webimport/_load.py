@@ -121,7 +121,7 @@ async def prefetch_imports(code: str) -> None:
     for release in incomplete:
         ours = {name for name in names if name.partition(".")[0] in release.modules}
         host = _compat.running_host()
-        if release._sharded and host is not None:
+        if release._sharded and release.loaded and host is not None:
             around = sorted({name.rpartition(".")[0].replace(".", "/") for name in ours} - {""})
             await host.reveal(release.path, json.dumps(around))
         modules = sorted(name for name in ours if release.loaded and _finder.has_module(release.path, name))

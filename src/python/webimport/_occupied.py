@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from importlib.machinery import ModuleSpec, all_suffixes
 from importlib.util import find_spec
 
+from ._errors import FetchError
 from ._finder import ReleaseFinder, contains, portions
 from ._release import loaded
 
@@ -79,10 +80,16 @@ def is_found_in(name: str, path: str) -> bool:
 
 
 def _taken_in(package: str, folder: str, others: list[str]) -> Iterator[tuple[str, str]]:
-    for name in (f"{package}.{child}" for child in _children(folder)):
+    for child in _children(folder):
+        name = f"{package}.{child}"
+        for other in others:
+            _look_into(os.path.join(other, child))
         provided = list(_provided(name, others))
+        if not provided:
+            continue
         # In this order, as what is in the folders of a large release is fetched when somebody looks into them.
-        own = ReleaseFinder(folder, folder, None).find_spec(name) if provided else None
+        _look_into(os.path.join(folder, child))
+        own = ReleaseFinder(folder, folder, None).find_spec(name)
         if own is None:
             continue
         shared: list[str] = []
@@ -94,6 +101,20 @@ def _taken_in(package: str, folder: str, others: list[str]) -> Iterator[tuple[st
         else:
             if shared:
                 yield from _taken_in(name, os.path.join(folder, name.rpartition(".")[2]), shared)
+
+
+def _look_into(folder: str) -> None:
+    """Has what is in a folder be there: a finder takes a folder that it cannot read for one without `__init__`."""
+    try:
+        os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise FetchError(
+            f"what is in `{folder}` cannot be fetched: {error}",
+            code="fetch.network",
+            hint="check the connection and load the release again",
+        ) from None
 
 
 def _children(folder: str) -> list[str]:
