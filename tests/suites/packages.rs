@@ -9,6 +9,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
+use webimport_browser_tests::browser::Browser;
 use webimport_browser_tests::fixture::{Repository, wheels};
 use webimport_browser_tests::suite::{self, Test};
 use webimport_browser_tests::upstream::{
@@ -36,6 +37,8 @@ struct Package {
     tests: Tests,
     /// Of pytest.
     arguments: &'static [&'static str],
+    /// In which they run: what browsers differ in is tested elsewhere, and each of these takes minutes.
+    browser: Browser,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +56,7 @@ const PACKAGES: [Package; 6] = [
         beside: &["hypothesis", "sortedcontainers"],
         tests: Tests::SourceDistribution,
         arguments: &["tests"],
+        browser: Browser::Chromium,
     },
     Package {
         name: "click",
@@ -60,6 +64,7 @@ const PACKAGES: [Package; 6] = [
         beside: &[],
         tests: Tests::SourceDistribution,
         arguments: &["tests"],
+        browser: Browser::Firefox,
     },
     Package {
         name: "jinja2",
@@ -72,6 +77,7 @@ const PACKAGES: [Package; 6] = [
             "--ignore=tests/test_async.py",
             "--ignore=tests/test_async_filters.py",
         ],
+        browser: Browser::Chromium,
     },
     Package {
         name: "more-itertools",
@@ -86,6 +92,7 @@ const PACKAGES: [Package; 6] = [
             "--deselect=tests/test_more.py::ExtractTests::test_all_orderings",
             "--deselect=tests/test_more.py::DiscreteFourierTransformTests::test_roundtrip",
         ],
+        browser: Browser::Chromium,
     },
     Package {
         name: "networkx",
@@ -101,6 +108,7 @@ const PACKAGES: [Package; 6] = [
             "-k",
             "not round_trip and not very_large",
         ],
+        browser: Browser::Firefox,
     },
     Package {
         name: "rich",
@@ -108,6 +116,7 @@ const PACKAGES: [Package; 6] = [
         beside: &["attrs"],
         tests: Tests::Checkout("WEBIMPORT_RICH"),
         arguments: &["tests", "--continue-on-collection-errors"],
+        browser: Browser::Chromium,
     },
 ];
 
@@ -120,7 +129,9 @@ fn main() {
         })
         .map(|package| {
             let name = format!("packages::{}", package.name);
-            Test::new(name, move |context| compare(context, package)).within(DEADLINE)
+            Test::new(name, move |context| compare(context, package))
+                .only_in(&[package.browser])
+                .within(DEADLINE)
         })
         .collect();
     tests.extend([
@@ -156,7 +167,7 @@ fn markupsafe() -> &'static Path {
     })
 }
 
-/// A repository with the release of these wheels alone, which both browsers' tests use.
+/// A repository with the release of these wheels alone.
 fn repository(name: &'static str, wheels: &[PathBuf]) -> &'static Repository {
     static MADE: Mutex<BTreeMap<&str, &'static OnceLock<Repository>>> = Mutex::new(BTreeMap::new());
     let cell = *MADE

@@ -23,7 +23,7 @@ use crate::rooms::Rooms;
 const INPUTS: u32 = 300_000;
 
 /// Seconds after which a slow target gets no more of them.
-const SECONDS: u32 = 10;
+const SECONDS: u32 = 5;
 
 /// Seconds that one input may take.
 const TIMEOUT: u32 = 10;
