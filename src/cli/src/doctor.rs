@@ -48,6 +48,9 @@ pub enum Depth {
     Content,
 }
 
+/// What files are whose bytes were read.
+const AS_SIGNED: &str = "as signed";
+
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -420,7 +423,7 @@ impl Doctor<'_> {
             }
         }
         let count = names.len() - strays.len();
-        self.add_all("releases", "release", count, &faults);
+        self.add_all("releases", "release", count, AS_SIGNED, &faults);
         if !strays.is_empty() {
             let more = if strays.len() > SHOWN { ", …" } else { "" };
             let shown = strays[..strays.len().min(SHOWN)].join(", ");
@@ -477,7 +480,11 @@ impl Doctor<'_> {
             }
             observer.event(Event::Progress(done));
         }
-        self.add_all("objects", "object", objects.len(), &faults);
+        let right = match self.options.depth {
+            Depth::Content => AS_SIGNED,
+            Depth::Presence => "of the signed size; `--deep` reads what is in them",
+        };
+        self.add_all("objects", "object", objects.len(), right, &faults);
     }
 
     fn object(&mut self, object: &ObjectEntry) -> Result<(), Error> {
@@ -502,9 +509,16 @@ impl Doctor<'_> {
         }
     }
 
-    fn add_all(&mut self, name: &str, noun: &str, count: usize, faults: &[(String, String)]) {
+    fn add_all(
+        &mut self,
+        name: &str,
+        noun: &str,
+        count: usize,
+        right: &str,
+        faults: &[(String, String)],
+    ) {
         let Some((_, hint)) = faults.first().cloned() else {
-            let message = format!("{}, as signed", counted(count, noun));
+            let message = format!("{}, {right}", counted(count, noun));
             return self.add(name, Verdict::Ok, message, "");
         };
         let mut message = format!(

@@ -18,6 +18,7 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
+use axum::serve::ListenerExt as _;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::net::TcpListener;
@@ -116,7 +117,11 @@ impl Server {
                 log_request(log, request, next)
             }));
         }
-        axum::serve(self.listener, router)
+        // A body that follows its head would wait for the reader's acknowledgement, which a reader takes its time to send.
+        let listener = self.listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
+        axum::serve(listener, router)
             .with_graceful_shutdown(stop)
             .await
             .map_err(ServeError::Stopped)

@@ -100,6 +100,8 @@ impl HttpServer {
                 let Ok((stream, _)) = listener.accept().await else {
                     continue;
                 };
+                // As `webimport serve` does.
+                let _ = stream.set_nodelay(true);
                 let handler = Arc::clone(&handler);
                 connections.spawn(async move {
                     let service = service_fn(|request: Request<hyper::body::Incoming>| {

@@ -16,7 +16,7 @@ use webimport_core::names::{ReleaseName, Version};
 use webimport_core::repository::Repository;
 use webimport_core::time::UnixTime;
 
-use super::{Doctor, Verdict, open};
+use super::{AS_SIGNED, Doctor, Verdict, open};
 
 /// Days before the end at which whoever signs a role should know.
 const EARLY: u32 = 15;
@@ -178,7 +178,13 @@ impl Doctor<'_> {
 
     fn report(&mut self, found: &Found) {
         let looked_at = found.expiries.len() + found.faults.len();
-        self.add_all("delegated roles", "role", looked_at, &found.faults);
+        self.add_all(
+            "delegated roles",
+            "role",
+            looked_at,
+            AS_SIGNED,
+            &found.faults,
+        );
         let now = self.options.now;
         let mut soon = 0;
         for (role, expires) in &found.expiries {
