@@ -9,7 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use webimport_fuzz::{Outcome, target};
 
-// Neither is public: the command line has no use for it.
+// None is public: the command line has no use for it.
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a part of another crate, for its types"
+)]
+#[path = "../../../src/cli/src/parallel.rs"]
+mod parallel;
 #[path = "../../../src/cli/src/requirement.rs"]
 mod requirement;
 #[allow(
