@@ -50,10 +50,8 @@ fn naming(root: &[u8], shards: &[&[u8]]) -> Vec<u8> {
     let Ok(mut value) = serde_json::from_slice::<Value>(root) else {
         return root.to_vec();
     };
-    let Some(entries) = value["shards"]
-        .as_array_mut()
-        .filter(|_| !shards.is_empty())
-    else {
+    let listed = value.get_mut("shards").and_then(Value::as_array_mut);
+    let Some(entries) = listed.filter(|_| !shards.is_empty()) else {
         return root.to_vec();
     };
     for (entry, shard) in entries.iter_mut().zip(shards) {
