@@ -71,15 +71,16 @@ pub(crate) async fn sha256(bytes: &Uint8Array) -> Option<Sha256Digest> {
     (bytes.length() <= FALLBACK_LIMIT).then(|| Sha256Digest::of(&bytes.to_vec()))
 }
 
-/// Checks `bytes` against what signed metadata says of them: the length before anything is done with them.
-pub(crate) async fn check(expected: &Expected, bytes: &Uint8Array) -> Result<(), Error> {
+/// Checks `bytes` against what signed metadata says of them: the length before anything is done with them. Their digest.
+pub(crate) async fn check(expected: &Expected, bytes: &Uint8Array) -> Result<Sha256Digest, Error> {
     let length = u64::from(bytes.length());
     expected.check_length(length)?;
     let digest = sha256(bytes).await.ok_or_else(|| StoreError::Memory {
         subject: expected.subject.clone(),
         bytes: length,
     })?;
-    Ok(expected.check(length, digest)?)
+    expected.check(length, digest)?;
+    Ok(digest)
 }
 
 /// Undoes an object's encoding. `bytes` are verified; the size of what comes out is held to what the manifest

@@ -81,6 +81,39 @@ pub(crate) async fn both<A, B>(
     .await
 }
 
+/// Bytes on their way that nobody has to wait for, and that everybody can.
+#[derive(Default)]
+pub(crate) struct Pending {
+    bytes: Cell<u64>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+impl Pending {
+    /// These are on their way, until [`done`](Self::done) says so.
+    pub(crate) fn add(&self, bytes: u64) {
+        self.bytes.set(self.bytes.get() + bytes);
+    }
+
+    pub(crate) fn done(&self, bytes: u64) {
+        self.bytes.set(self.bytes.get() - bytes);
+        for waker in self.waiting.take() {
+            waker.wake();
+        }
+    }
+
+    /// Waits until no more than `limit` are on their way.
+    pub(crate) async fn at_most(&self, limit: u64) {
+        poll_fn(|context| {
+            if self.bytes.get() <= limit {
+                return Poll::Ready(());
+            }
+            self.waiting.borrow_mut().push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
 /// What one future at a time can have.
 #[derive(Default)]
 pub(crate) struct Turns {

@@ -34,6 +34,7 @@ use webimport_core::trust::{Expiry, Verified};
 use webimport_core::url::RepositoryUrl;
 use webimport_core::workflow::{Absence, CachedMetadata, MetadataFetch, Refresh, RootTrust, Step};
 
+use crate::bytes;
 use crate::concurrent::{Work, both, in_order};
 use crate::fetch::{Patience, Size, Traffic, fetch};
 use crate::files::{Files, Listing, ROOM};
@@ -163,6 +164,8 @@ struct Found {
 struct Ahead {
     target: ReleaseTarget,
     manifest: Verified<Manifest>,
+    /// For this load; none where the release is there already.
+    plan: Option<Plan>,
     /// Decoded, by index.
     objects: Vec<(usize, Uint8Array)>,
 }
@@ -244,7 +247,8 @@ struct Load<'a> {
     loaded: Vec<Sha256Digest>,
     /// What was read while the server was asked.
     ahead: RefCell<Option<Ahead>>,
-    /// Of the release that the server has named, what of that are its objects.
+    /// Of the release that the server has named, what of that is its plan, and its objects.
+    planned: RefCell<Option<Plan>>,
     ready: RefCell<Vec<(usize, Uint8Array)>>,
     warnings: RefCell<Vec<Warning>>,
     on_progress: &'a dyn Fn(&Progress<'_>),
@@ -291,6 +295,7 @@ impl Driver {
             modules: request.options.modules.clone().unwrap_or_default(),
             loaded: request.loaded.clone(),
             ahead: RefCell::default(),
+            planned: RefCell::default(),
             ready: RefCell::default(),
             warnings: RefCell::default(),
             on_progress,
@@ -405,7 +410,11 @@ impl Load<'_> {
         let on_damage = |error| self.warn(&error);
         let watch = self.watch(&|_| {}, &on_damage);
         let (manifest, modules) = (&mut found.manifest, &self.modules);
-        let mut plan = shards::plan(manifest, &self.tag, modules, &self.objects, &watch).await?;
+        let planned = self.planned.take();
+        let mut plan = match planned {
+            Some(plan) => plan,
+            None => shards::plan(manifest, &self.tag, modules, &self.objects, &watch).await?,
+        };
         if !waits {
             plan.now = sorted([plan.now, plan.others].concat());
             plan.others = Vec::new();
@@ -527,10 +536,6 @@ impl Load<'_> {
         else {
             return Ok(None);
         };
-        let store = &self.driver.store;
-        let Some(cached) = store.object(sha256).await else {
-            return Ok(None);
-        };
         let Resolution { name, .. } = &self.resolution;
         let subject = format!("the manifest of {name}");
         let expected = Expected {
@@ -538,11 +543,12 @@ impl Load<'_> {
             length: None,
             sha256,
         };
-        let Some(bytes) = self.intact(&cached, &expected).await else {
+        let Some((bytes, digest)) = self.kept(&expected).await else {
             return Ok(None);
         };
+        let limits = &self.driver.limits;
         let manifest =
-            Manifest::parse_with(&bytes, &expected, name, None, &self.driver.limits, platform)?;
+            Manifest::parse_with(&bytes, digest, &expected, name, None, limits, platform)?;
         if !self.resolution.is_answered_by(&manifest.version) {
             return Ok(None);
         }
@@ -622,26 +628,28 @@ impl Load<'_> {
         let on_damage = |error| self.warn(&error);
         let watch = self.watch(&|_| {}, &on_damage);
         let cached = self.objects.cached();
-        let plan = if self.loaded.contains(&target.sha256) {
-            Plan::default()
-        } else {
-            let plan = shards::plan(&mut manifest, &self.tag, &self.modules, &cached, &watch);
-            plan.await.ok()?
-        };
-        let entries = plan
-            .now
-            .iter()
-            .map(|index| manifest.objects[*index].clone());
-        let entries: Vec<ObjectEntry> = entries.collect();
-        // What is not there is fetched later.
-        let objects = cached.those_there(&entries, &watch).await;
-        let objects = plan.now.iter().zip(objects);
-        let objects = objects
-            .filter_map(|(index, object)| Some((*index, object?.bytes)))
-            .collect();
+        let mut plan = None;
+        let mut objects = Vec::new();
+        if !self.loaded.contains(&target.sha256) {
+            let ready = shards::plan(&mut manifest, &self.tag, &self.modules, &cached, &watch);
+            let ready = ready.await.ok()?;
+            let entries = ready
+                .now
+                .iter()
+                .map(|index| manifest.objects[*index].clone());
+            let entries: Vec<ObjectEntry> = entries.collect();
+            // What is not there is fetched later.
+            let found = cached.those_there(&entries, &watch).await;
+            let found = ready.now.iter().zip(found);
+            objects = found
+                .filter_map(|(index, object)| Some((*index, object?.bytes)))
+                .collect();
+            plan = Some(ready);
+        }
         Some(Ahead {
             target,
             manifest,
+            plan,
             objects,
         })
     }
@@ -872,6 +880,7 @@ impl Load<'_> {
             .borrow_mut()
             .take_if(|ahead| ahead.target == *target)
         {
+            *self.planned.borrow_mut() = ahead.plan;
             *self.ready.borrow_mut() = ahead.objects;
             return Ok(ahead.manifest);
         }
@@ -892,14 +901,16 @@ impl Load<'_> {
         };
         let manifest = RefCell::new(None);
         let watch = self.watch(&|_| {}, &|_| {});
+        let check = async |bytes: &Uint8Array| {
+            let digest = bytes::check(&target.expected(), bytes).await?;
+            *manifest.borrow_mut() = Some(self.parse(target, &bytes.to_vec(), digest)?);
+            Ok(())
+        };
         let bytes = self
             .objects
-            .fetch(&target.path, size, &watch, async |bytes: &Uint8Array| {
-                *manifest.borrow_mut() = Some(self.parse(target, &bytes.to_vec())?);
-                Ok(())
-            })
+            .fetch(&target.path, size, &watch, check)
             .await?;
-        store.put_object(target.sha256, &bytes).await;
+        store.keep_object(target.sha256, &bytes).await;
         manifest.into_inner().ok_or_else(|| {
             ResolveError::Offline {
                 subject: target.path.clone(),
@@ -922,8 +933,8 @@ impl Load<'_> {
             }
             self.objects.update(entry, limits, &watch).await;
             let bytes = self.objects.make(&target.expected(), &watch).await?;
-            let manifest = self.parse(target, &bytes.to_vec()).ok()?;
-            store.put_object(target.sha256, &bytes).await;
+            let manifest = self.parse(target, &bytes.to_vec(), target.sha256).ok()?;
+            store.keep_object(target.sha256, &bytes).await;
             self.carry_visits(entry.from, target).await;
             return Some(manifest);
         }
@@ -946,28 +957,29 @@ impl Load<'_> {
         &self,
         target: &ReleaseTarget,
     ) -> Option<Result<Verified<Manifest>, VerifyError>> {
-        let cached = self.driver.store.object(target.sha256).await?;
-        let bytes = self.intact(&cached, &target.expected()).await?;
-        Some(self.parse(target, &bytes))
+        let (bytes, digest) = self.kept(&target.expected()).await?;
+        Some(self.parse(target, &bytes, digest))
     }
 
     fn parse(
         &self,
         target: &ReleaseTarget,
         bytes: &[u8],
+        digest: Sha256Digest,
     ) -> Result<Verified<Manifest>, VerifyError> {
-        let (version, limits) = (Some(&target.version), &self.driver.limits);
-        let expected = target.expected();
-        Manifest::parse_with(bytes, &expected, &target.name, version, limits, platform)
+        let ReleaseTarget { name, version, .. } = target;
+        let (expected, limits) = (target.expected(), &self.driver.limits);
+        let version = Some(version);
+        Manifest::parse_with(bytes, digest, &expected, name, version, limits, platform)
     }
 
-    /// The bytes of a cached manifest, if they are still what they are stored as; else they are dropped.
-    async fn intact(&self, cached: &Uint8Array, expected: &Expected) -> Option<Vec<u8>> {
-        if u64::from(cached.length()) <= self.driver.limits.manifest {
-            let bytes = cached.to_vec();
-            if expected.check_bytes(&bytes).is_ok() {
-                return Some(bytes);
-            }
+    /// The bytes of a manifest and their digest, if the cache has them; dropped if they are not what they are stored as.
+    async fn kept(&self, expected: &Expected) -> Option<(Vec<u8>, Sha256Digest)> {
+        let cached = self.driver.store.object(expected.sha256).await?;
+        if u64::from(cached.length()) <= self.driver.limits.manifest
+            && let Ok(digest) = bytes::check(expected, &cached).await
+        {
+            return Some((cached.to_vec(), digest));
         }
         self.driver.store.drop_object(expected.sha256).await;
         self.warn(&StoreError::Damaged {

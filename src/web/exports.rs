@@ -14,7 +14,7 @@ use core::fmt;
 use js_sys::{Array, Date, Function, Object, Promise, Reflect, Uint8Array, Uint32Array};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::future_to_promise;
+use wasm_bindgen_futures::{future_to_promise, spawn_local};
 use webimport_core::config::{self, Config, Layer, Loaded};
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::{Coded, ConfigError, Error, Fault};
@@ -46,15 +46,15 @@ pub struct Prepared {
     /// The directory of the mount.
     #[wasm_bindgen(readonly)]
     pub path: String,
-    /// Relative file paths, `string[]`.
+    /// Relative file paths, a line each.
     #[wasm_bindgen(readonly)]
-    pub paths: Array,
+    pub paths: String,
     /// For each path: object, offset and size in bytes.
     #[wasm_bindgen(readonly)]
     pub spans: Uint32Array,
-    /// Folders whose files are in shards, `string[]`.
+    /// Folders whose files are in shards, a line each.
     #[wasm_bindgen(readonly)]
-    pub folders: Array,
+    pub folders: String,
     /// The shard of each folder.
     #[wasm_bindgen(readonly)]
     pub shards: Uint32Array,
@@ -77,15 +77,15 @@ pub struct Files(Rc<files::Files>);
 /// Files that became known after the load.
 #[wasm_bindgen(getter_with_clone)]
 pub struct Listing {
-    /// Relative file paths, `string[]`.
+    /// Relative file paths, a line each.
     #[wasm_bindgen(readonly)]
-    pub paths: Array,
+    pub paths: String,
     /// For each path: object, offset and size in bytes.
     #[wasm_bindgen(readonly)]
     pub spans: Uint32Array,
-    /// Folders whose files are in shards, `string[]`.
+    /// Folders whose files are in shards, a line each.
     #[wasm_bindgen(readonly)]
-    pub folders: Array,
+    pub folders: String,
     /// The shard of each folder.
     #[wasm_bindgen(readonly)]
     pub shards: Uint32Array,
@@ -153,9 +153,9 @@ impl Files {
     pub fn listing(&self) -> Listing {
         let listing = self.0.listing();
         Listing {
-            paths: strings(&listing.paths),
+            paths: listing.paths,
             spans: Uint32Array::from(listing.spans.as_slice()),
-            folders: strings(&listing.folders),
+            folders: listing.folders,
             shards: indices(&listing.shards),
         }
     }
@@ -200,10 +200,6 @@ fn supply(supply: Result<files::Supply, Error>) -> Result<JsValue, JsValue> {
         buffers: supply.buffers.iter().map(Uint8Array::clone).collect(),
     };
     Ok(supply.into())
-}
-
-fn strings(texts: &[String]) -> Array {
-    texts.iter().map(JsValue::from).collect()
 }
 
 fn indices(objects: &[usize]) -> Uint32Array {
@@ -255,15 +251,18 @@ fn loaded_release(mut entry: Fields) -> Result<Loaded, Fault> {
 
 #[wasm_bindgen]
 impl Client {
-    /// Opens nothing yet.
+    /// Opens the cache, as a load is likely to follow.
     #[wasm_bindgen(constructor)]
     #[expect(
         clippy::new_without_default,
         reason = "the constructor is JavaScript's"
     )]
     pub fn new() -> Self {
+        let store = Rc::new(Store::new());
+        let opening = Rc::clone(&store);
+        spawn_local(async move { opening.connect().await });
         Self {
-            store: Rc::new(Store::new()),
+            store,
             layers: RefCell::default(),
         }
     }
@@ -314,9 +313,9 @@ impl Client {
         Ok(Prepared {
             description: text(&prepared.description)?,
             path: prepared.description.path,
-            paths: strings(&prepared.listing.paths),
+            paths: prepared.listing.paths,
             spans: Uint32Array::from(prepared.listing.spans.as_slice()),
-            folders: strings(&prepared.listing.folders),
+            folders: prepared.listing.folders,
             shards: indices(&prepared.listing.shards),
             objects: indices(&prepared.given),
             buffers: prepared.buffers.iter().map(Uint8Array::clone).collect(),

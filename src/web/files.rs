@@ -42,6 +42,8 @@ pub(crate) struct Files {
     /// What follows the load, in this order.
     later: Vec<usize>,
     state: RefCell<State>,
+    /// Whether nothing was wrong with the cache when the release was loaded.
+    is_kept: bool,
     /// Held by what fetches without a reader waiting, so that nothing is fetched twice.
     background: Turns,
 }
@@ -57,11 +59,12 @@ struct State {
 /// Files and folders for the mount.
 #[derive(Default)]
 pub(crate) struct Listing {
-    pub(crate) paths: Vec<String>,
+    /// A line each: no path holds a control character.
+    pub(crate) paths: String,
     /// Three numbers for each path: object, offset and size in bytes.
     pub(crate) spans: Vec<u32>,
-    /// Folders whose files are in shards.
-    pub(crate) folders: Vec<String>,
+    /// Folders whose files are in shards, a line each.
+    pub(crate) folders: String,
     /// The shard of each.
     pub(crate) shards: Vec<usize>,
 }
@@ -134,6 +137,7 @@ impl Files {
         given: &[usize],
         later: Vec<usize>,
     ) -> Self {
+        let is_kept = objects.store.trouble().is_none();
         let mut all = vec![false; manifest.objects.len()];
         for index in given {
             all[*index] = true;
@@ -144,6 +148,7 @@ impl Files {
             tag,
             objects,
             later,
+            is_kept,
             state: RefCell::new(State {
                 given: all,
                 held: Held::with_room(ROOM),
@@ -163,7 +168,8 @@ impl Files {
         let mut listing = Listing::default();
         for file in manifest.files.iter().skip(files) {
             if manifest.objects[file.object].is_for(&self.tag) {
-                listing.paths.push(manifest.mounted_path(file).into_owned());
+                listing.paths.push_str(&manifest.mounted_path(file));
+                listing.paths.push('\n');
                 // All three are below 4 GiB by the limits that the manifest was checked against.
                 let span = [file.object as u64, file.offset, file.size];
                 let span = span.map(|number| u32::try_from(number).unwrap_or(u32::MAX));
@@ -171,7 +177,8 @@ impl Files {
             }
         }
         for (index, entry) in manifest.shards.iter().enumerate().skip(shards) {
-            listing.folders.push(entry.folder.clone());
+            listing.folders.push_str(&entry.folder);
+            listing.folders.push('\n');
             listing.shards.push(index);
         }
         listing
@@ -264,7 +271,7 @@ impl Files {
         let this = Rc::clone(self);
         spawn_local(async move {
             let (store, digest) = (&this.objects.store, entry.decoded_sha256);
-            store.put_object(digest, &bytes).await;
+            store.keep_object(digest, &bytes).await;
             store.add_visits(this.sha256, &[digest]).await;
         });
         Ok(())
@@ -355,9 +362,14 @@ impl Files {
         self.state.borrow().held.has(index)
     }
 
-    /// Gets what the load left out, and holds it.
+    /// Gets what the load left out, and holds it. An error says, too, that the cache has refused what the load brought.
     pub(crate) async fn follow(&self) -> Result<(), Error> {
-        self.hold(&self.later).await
+        self.hold(&self.later).await?;
+        self.objects.store.written().await;
+        match self.objects.store.trouble() {
+            Some(trouble) if self.is_kept => Err(trouble.into()),
+            _ => Ok(()),
+        }
     }
 
     /// As [`follow`](Self::follow), for what [`fetch`](Self::fetch) left out.
@@ -382,7 +394,9 @@ impl Files {
         let all: Vec<usize> = (0..self.manifest.borrow().objects.len())
             .filter(|index| self.entry(*index).is_some())
             .collect();
-        self.hold(&all).await
+        let held = self.hold(&all).await;
+        self.objects.store.written().await;
+        held
     }
 
     /// Gets objects that nobody waits for, each by itself: one that cannot be had keeps none of the others away.
@@ -455,7 +469,7 @@ impl Files {
         let (this, kept, sha256) = (Rc::clone(self), bytes.clone(), entry.decoded_sha256);
         spawn_local(async move {
             if !is_held {
-                this.objects.store.put_object(sha256, &kept).await;
+                this.objects.store.keep_object(sha256, &kept).await;
             }
             // Sources follow each load by themselves.
             if !this.holds_sources(index) {

@@ -77,7 +77,7 @@ impl Objects {
         }
     }
 
-    /// One object, decoded. What came over the network, or was made by an update, is in the cache when this returns.
+    /// One object, decoded. What came over the network, or was made by an update, goes to the cache.
     pub(crate) async fn get(
         &self,
         entry: &ObjectEntry,
@@ -102,7 +102,7 @@ impl Objects {
         };
         if !is_kept {
             self.store
-                .put_object(entry.decoded_sha256, &object.bytes)
+                .keep_object(entry.decoded_sha256, &object.bytes)
                 .await;
         }
         Ok(object)
@@ -116,7 +116,10 @@ impl Objects {
     ) -> Result<Uint8Array, Error> {
         self.online(&entry.path())?;
         let size = Size::Exactly(entry.size);
-        let check = async |bytes: &Uint8Array| bytes::check(&entry.expected(), bytes).await;
+        let check = async |bytes: &Uint8Array| {
+            bytes::check(&entry.expected(), bytes).await?;
+            Ok(())
+        };
         let stored = self.fetch(&entry.path(), size, watch, check).await?;
         let bytes = bytes::decode(entry, stored).await?;
         // Or the cache would give it up each time.
@@ -161,7 +164,7 @@ impl Objects {
             return Ok(None);
         };
         match bytes::check(expected, &bytes).await {
-            Ok(()) => return Ok(Some(bytes)),
+            Ok(_) => return Ok(Some(bytes)),
             // The record may well be sound; fetching it once more would not help.
             Err(Error::Store(error @ StoreError::Memory { .. })) => return Err(error.into()),
             Err(_) => {}

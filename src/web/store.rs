@@ -16,6 +16,7 @@ mod database;
 
 use alloc::borrow::ToOwned as _;
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
@@ -23,6 +24,7 @@ use core::cell::{Cell, RefCell};
 
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
 use web_sys::{EventTarget, IdbDatabase};
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::StoreError;
@@ -33,7 +35,7 @@ use webimport_core::workflow::{CachedMetadata, Chain};
 
 use self::database::Change;
 use crate::bytes::{allocate, describe};
-use crate::concurrent::Turns;
+use crate::concurrent::{Pending, Turns};
 
 const NAME: &str = "webimport";
 const VERSION: u32 = 4;
@@ -48,6 +50,8 @@ const MAX_ROOTS: u32 = 4096;
 const MAX_TARGETS: usize = 1024;
 /// Bytes that a record of visits may have: a million objects and shards, more than anybody uses.
 const MAX_VISITS: u32 = 32_000_000;
+/// Bytes that may wait to be written while whoever brings them goes on.
+const MAX_PENDING: u64 = 64 * 1024 * 1024;
 /// Bytes of a digest.
 const DIGEST: usize = 32;
 /// 9999-12-31T23:59:59Z, the last time that metadata can state.
@@ -58,8 +62,10 @@ pub(crate) struct Store {
     database: RefCell<Connection>,
     /// Taken while the database is being opened, so that a second reader waits for the first one's answer.
     opening: Turns,
-    /// What the database could not take, for the life of the page.
+    /// What the database has not taken yet, or could not take: that for the life of the page.
     memory: Memory,
+    /// Objects that are being written.
+    pending: Pending,
     trouble: RefCell<Option<StoreError>>,
     /// The database has answered before.
     was_open: Cell<bool>,
@@ -109,6 +115,7 @@ impl Store {
             database: RefCell::new(Connection::NotTried),
             opening: Turns::default(),
             memory: Memory::default(),
+            pending: Pending::default(),
             trouble: RefCell::new(None),
             was_open: Cell::new(false),
         }
@@ -143,6 +150,32 @@ impl Store {
         plain(stored)
     }
 
+    /// Opens the database, so that the first load finds it open.
+    pub(crate) async fn connect(&self) {
+        self.open().await;
+    }
+
+    /// As [`put_object`](Self::put_object), but the bytes are there at once, and in the database when they have been
+    /// [written](Self::written). Waits only where too many are on their way there.
+    pub(crate) async fn keep_object(self: &Rc<Self>, sha256: Sha256Digest, bytes: &Uint8Array) {
+        self.pending.at_most(MAX_PENDING).await;
+        // One without bytes is on its way, too.
+        let size = u64::from(bytes.length()) + 1;
+        self.pending.add(size);
+        let (store, bytes) = (Rc::clone(self), bytes.clone());
+        let mut objects = self.memory.objects.borrow_mut();
+        objects.insert(sha256, bytes.clone());
+        spawn_local(async move {
+            store.put_object(sha256, &bytes).await;
+            store.pending.done(size);
+        });
+    }
+
+    /// Waits until the database has all objects, or has refused them.
+    pub(crate) async fn written(&self) {
+        self.pending.at_most(0).await;
+    }
+
     /// Keeps verified bytes under their digest.
     pub(crate) async fn put_object(&self, sha256: Sha256Digest, bytes: &Uint8Array) {
         let key = JsValue::from(sha256.to_string());
@@ -151,11 +184,12 @@ impl Store {
             (OBJECTS, &key, Change::Put(bytes)),
             (SIZES, &key, Change::Put(&size)),
         ];
-        if !self.change(&changes).await.is_committed() {
-            self.memory
-                .objects
-                .borrow_mut()
-                .insert(sha256, bytes.clone());
+        let stored = self.change(&changes).await.is_committed();
+        let mut objects = self.memory.objects.borrow_mut();
+        if stored {
+            objects.remove(&sha256);
+        } else {
+            objects.insert(sha256, bytes.clone());
         }
     }
 
@@ -302,6 +336,7 @@ impl Store {
 
     /// Counts what is there.
     pub(crate) async fn info(&self) -> Info {
+        self.written().await;
         let mut objects: Map<String, u64> = Map::new();
         let mut repositories = self.keys(METADATA).await.len();
         for key in self.keys(SIZES).await {
@@ -333,6 +368,7 @@ impl Store {
 
     /// The digests of all objects.
     pub(crate) async fn objects(&self) -> Vec<Sha256Digest> {
+        self.written().await;
         let mut all: Vec<_> = self
             .keys(OBJECTS)
             .await
@@ -348,6 +384,7 @@ impl Store {
     /// Forgets everything but which roots were trusted on first use: forgetting those would let the next
     /// server in.
     pub(crate) async fn clear(&self) -> Result<(), StoreError> {
+        self.written().await;
         self.memory.objects.borrow_mut().clear();
         self.memory.metadata.borrow_mut().clear();
         self.memory.visits.borrow_mut().clear();

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { importBundle, sparseTreeOf, startPyodide } from "./support/pyodide.mjs";
+import { importBundle, listed, sparseTreeOf, startPyodide } from "./support/pyodide.mjs";
 
 const { Host } = await importBundle("internal/host.ts");
 const { FS } = await startPyodide("pyodide");
@@ -37,7 +37,7 @@ async function mounted(contents, made = () => ({})) {
     free() {},
   };
   Object.assign(files, made(files));
-  const client = { load: async () => ({ description: "{}", path, ...tree, files, free() {} }) };
+  const client = { load: async () => ({ description: "{}", path, ...listed(tree), files, free() {} }) };
   const host = new Host(client, FS, "document", () => {});
   await host.load(1, REQUEST, null);
   host.mount(1);

@@ -7,6 +7,7 @@ use wasm_bindgen_test::wasm_bindgen_test;
 use webimport_core::digest::{Expected, Sha256Digest};
 use webimport_core::limits::Limits;
 use webimport_core::manifest::Manifest;
+use webimport_core::names::ReleaseName;
 use webimport_core::trust::Verified;
 
 use crate::files::{Files, Held};
@@ -43,7 +44,12 @@ fn manifest(contents: &[String]) -> Verified<Manifest> {
         sha256: Sha256Digest::of(&bytes),
     };
     let name = "late".parse().unwrap();
-    Manifest::parse_with(&bytes, &signed, &name, None, &Limits::default(), platform).unwrap()
+    parsed(&bytes, &signed, &name)
+}
+
+fn parsed(bytes: &[u8], signed: &Expected, name: &ReleaseName) -> Verified<Manifest> {
+    let (sha256, limits) = (Sha256Digest::of(bytes), Limits::default());
+    Manifest::parse_with(bytes, sha256, signed, name, None, &limits, platform).unwrap()
 }
 
 /// The files of such a release of which nothing was loaded. The cache has the contents but for those in `lost`.
@@ -187,8 +193,7 @@ async fn in_a_shard(test: &str) -> (Rc<Files>, Rc<Store>, Sha256Digest) {
         sha256,
     };
     let name = "wide".parse().unwrap();
-    let manifest =
-        Manifest::parse_with(&bytes, &signed, &name, None, &Limits::default(), platform).unwrap();
+    let manifest = parsed(&bytes, &signed, &name);
     let store = Rc::new(Store::new());
     for bytes in [content.as_bytes(), shard.as_bytes()] {
         let sha256 = Sha256Digest::of(bytes);
@@ -209,16 +214,13 @@ async fn in_a_shard(test: &str) -> (Rc<Files>, Rc<Store>, Sha256Digest) {
 async fn what_a_shard_lists_is_said_once_it_is_known() {
     let (files, store, release) = in_a_shard("revealed").await;
     let listing = files.listing();
-    assert_eq!(
-        (listing.paths.len(), &*listing.folders[0]),
-        (0, "wide/deep")
-    );
+    assert_eq!((&*listing.paths, &*listing.folders), ("", "wide/deep\n"));
     assert!(files.hides("wide/deep") && files.hides("wide/deep/m.py") && !files.hides("wide"));
     assert!(files.listing().folders.is_empty(), "it is said once");
     files.reveal(&["wide/deep".to_owned()]).await.unwrap();
     assert!(!files.hides("wide/deep/m.py"));
     let listing = files.listing();
-    assert_eq!(listing.paths, ["wide/deep/m.py"]);
+    assert_eq!(listing.paths, "wide/deep/m.py\n");
     assert_eq!(listing.spans[..2], [0, 0]);
     // The next visit has it at once.
     assert_eq!(store.visits(release).await.len(), 1);

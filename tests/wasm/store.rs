@@ -1,9 +1,12 @@
 //! The cache in the browser's real IndexedDB. All tests of the module share one database, so each uses its own
 //! records.
 
+use std::rc::Rc;
+
 use js_sys::Uint8Array;
 use wasm_bindgen_test::wasm_bindgen_test;
 use webimport_core::digest::Sha256Digest;
+use webimport_core::error::StoreError;
 use webimport_core::limits::Limits;
 use webimport_core::time::UnixTime;
 use webimport_core::workflow::{CachedMetadata, Chain};
@@ -314,17 +317,56 @@ fn patch(script: &str) -> js_sys::Function {
         .into()
 }
 
-/// Puts an object while the database refuses every record.
-async fn put_while_it_fails(store: &Store, content: &str, reason: &str) {
-    let undo = patch(&format!(
+/// Has the database refuse every record.
+fn refuse_records(reason: &str) -> js_sys::Function {
+    patch(&format!(
         "const original = IDBObjectStore.prototype.put; \
          IDBObjectStore.prototype.put = () => {{ throw new DOMException('no', '{reason}') }}; \
          return () => {{ IDBObjectStore.prototype.put = original }}"
-    ));
+    ))
+}
+
+/// Puts an object while the database refuses every record.
+async fn put_while_it_fails(store: &Store, content: &str, reason: &str) {
+    let undo = refuse_records(reason);
     let (sha256, object) = bytes(content);
     store.put_object(sha256, &object).await;
     undo.call0(&wasm_bindgen::JsValue::UNDEFINED).unwrap();
     assert_eq!(store.kind(), "memory", "{reason}");
+}
+
+#[wasm_bindgen_test]
+async fn what_is_being_written_is_there_at_once_and_then_in_the_database() {
+    let store = Rc::new(Store::new());
+    let (sha256, object) = bytes("kept in passing");
+    store.keep_object(sha256, &object).await;
+    assert!(store.object(sha256).await.is_some());
+    store.written().await;
+    let next = Store::new();
+    assert_eq!(
+        next.object(sha256).await.unwrap().to_vec(),
+        b"kept in passing"
+    );
+
+    // What counts or empties waits for it.
+    let (later, object) = bytes("kept in passing, and counted");
+    store.keep_object(later, &object).await;
+    assert!(store.objects().await.contains(&later));
+    assert!(Store::new().object(later).await.is_some());
+}
+
+#[wasm_bindgen_test]
+async fn what_cannot_be_written_in_passing_is_noted_and_kept_for_this_page() {
+    let store = Rc::new(Store::new());
+    let undo = refuse_records("QuotaExceededError");
+    let (sha256, object) = bytes("kept in vain");
+    store.keep_object(sha256, &object).await;
+    assert_eq!(store.trouble(), None, "nobody has waited for it");
+    store.written().await;
+    undo.call0(&wasm_bindgen::JsValue::UNDEFINED).unwrap();
+    assert!(matches!(store.trouble(), Some(StoreError::Quota { .. })));
+    assert!(store.object(sha256).await.is_some());
+    assert!(Store::new().object(sha256).await.is_none());
 }
 
 #[wasm_bindgen_test]

@@ -18,7 +18,7 @@ import { type FileTree, type Listing, ReleaseMount } from "./mount.js";
 import type { FileSystem } from "./pyodide.js";
 import { type Description, releaseOf } from "./release.js";
 import { VERSION } from "./version.js";
-import type { Client, Files } from "./wasm.js";
+import { type Client, type Files, takeListing } from "./wasm.js";
 
 /** A release whose first bytes are there, and what gets the others. */
 interface Ready {
@@ -92,11 +92,12 @@ export class Host {
     this.#prepared.set(ticket, null);
     try {
       const prepared = await this.#client.load(request, (json) => this.#progress(json, onProgress));
-      const { description, path, paths, spans, folders, shards, objects, buffers, files } = prepared;
+      const { description, path, objects, buffers, files } = prepared;
+      const listing = takeListing(prepared);
       prepared.free();
       const { tag } = (JSON.parse(request) as { python: { tag: string } }).python;
       const { partial, sharded } = JSON.parse(description) as Description;
-      const ready = { path, tree: { paths, spans, folders, shards, objects, buffers }, files, tag, partial, sharded };
+      const ready = { path, tree: { ...listing, objects, buffers }, files, tag, partial, sharded };
       await preloadLibraries(this.#FS, path, largeLibraries(ready.tree, tag), ready.tree);
       if (this.#prepared.has(ticket)) this.#prepared.set(ticket, ready);
       else files.free();
@@ -346,12 +347,11 @@ export class Host {
 
 /** Has the mount know the files that its `Files` know. */
 function grow(mounted: Mounted): void {
-  const listing = mounted.files.listing();
-  const { paths, spans, folders, shards } = listing;
-  listing.free();
-  const own = { paths, spans, folders, shards };
-  mounted.mount.add(own);
-  mounted.listings.push(own);
+  const listed = mounted.files.listing();
+  const listing = takeListing(listed);
+  listed.free();
+  mounted.mount.add(listing);
+  mounted.listings.push(listing);
   mounted.objects = undefined;
 }
 

@@ -7,7 +7,7 @@
 
 import init, { Client as WasmClient } from "../../target/web/webimport.js";
 import { WebImportError } from "../public/api.js";
-import type { FileTree, Listing, Objects } from "./mount.js";
+import type { Listing, Objects } from "./mount.js";
 
 /** What the module exports; JSON crosses the border as text. Failures are thrown as `ErrorRecord`s. */
 export interface Client {
@@ -19,12 +19,20 @@ export interface Client {
   cacheVerify(): Promise<string>;
 }
 
+/** Files of a release as they cross the border. Lives in the module's memory until `free`. */
+export interface Listed extends Pick<Listing, "spans" | "shards"> {
+  /** Paths, a line each. */
+  readonly paths: string;
+  /** Folders whose files a shard lists, a line each. */
+  readonly folders: string;
+  free(): void;
+}
+
 /** A release whose first objects are there and verified. Lives in the module's memory until `free`. */
-export interface Prepared extends FileTree {
+export interface Prepared extends Listed, Objects {
   readonly description: string;
   readonly path: string;
   readonly files: Files;
-  free(): void;
 }
 
 /** What of a release comes after its load. Lives in the module's memory until `free`. */
@@ -40,7 +48,7 @@ export interface Files {
   /** Gets everything that the release has for this interpreter into the cache, and holds what there is room for. */
   complete(): Promise<void>;
   /** What is known of the files of the release and was not said before. */
-  listing(): Listing & { free(): void };
+  listing(): Listed;
   /** Whether a path is in a shard that is not known, or is one. */
   hides(path: string): boolean;
   /** Gets the shards around these paths and at them; `listing` then has their files. */
@@ -59,6 +67,17 @@ export interface Supply extends Objects {
   /** JSON: `{fetched, bytes, requests, cached}`. */
   readonly report: string;
   free(): void;
+}
+
+/** Takes files over from the module's memory. */
+export function takeListing(listed: Listed): Listing {
+  const { paths, spans, folders, shards } = listed;
+  return { paths: lines(paths), spans, folders: lines(folders), shards };
+}
+
+/** Each line ends with a line feed, which is in no path. */
+function lines(text: string): string[] {
+  return text.split("\n").slice(0, -1);
 }
 
 let started: Promise<unknown> | undefined;

@@ -322,7 +322,7 @@ pub fn object_path(sha256: Sha256Digest) -> String {
 }
 
 impl Manifest {
-    /// [`parse_with`](Self::parse_with) this program's own tables.
+    /// [`parse_with`](Self::parse_with) this program's own tables and hash.
     ///
     /// # Errors
     /// As [`parse_with`](Self::parse_with).
@@ -334,16 +334,19 @@ impl Manifest {
         version: Option<&Version>,
         limits: &Limits,
     ) -> Result<Verified<Self>, VerifyError> {
-        Self::parse_with(bytes, expected, name, version, limits, crate::path::tables)
+        let sha256 = Sha256Digest::of(bytes);
+        let unicode = crate::path::tables;
+        Self::parse_with(bytes, sha256, expected, name, version, limits, unicode)
     }
 
     /// Parses bytes that must be `expected` and describe the release `name` (and `version`, where it is
-    /// known).
+    /// known). `sha256`: of the bytes, which the host may hash faster than this module.
     ///
     /// # Errors
     /// [`VerifyError`] for other bytes, or for a manifest that breaks a rule of the format.
     pub fn parse_with(
         bytes: &[u8],
+        sha256: Sha256Digest,
         expected: &Expected,
         name: &ReleaseName,
         version: Option<&Version>,
@@ -357,7 +360,7 @@ impl Manifest {
                 limit: limits.manifest,
             });
         }
-        expected.check_bytes(bytes)?;
+        expected.check(bytes.len() as u64, sha256)?;
         let value = json::parse(bytes, subject)?;
         let malformed = |reason: String| VerifyError::Malformed {
             subject: subject.to_owned(),
@@ -614,7 +617,7 @@ impl Listed<'_> {
     }
 
     /// The folders that are shards, to be compared with the files.
-    fn paths(&self, unicode: Unicode) -> Result<PathSet, VerifyError> {
+    fn paths(&self, unicode: Unicode) -> Result<PathSet<'_>, VerifyError> {
         if self.shards.is_empty() && self.folder.is_empty() {
             return Ok(PathSet::new(unicode));
         }
@@ -674,18 +677,17 @@ impl Listed<'_> {
                 });
             }
         }
-        let sources = self.files.iter().filter_map(|file| {
-            let (folder, name) = split(&file.path);
-            Some((folder, name.strip_suffix(".py")?))
-        });
-        let sources = sorted(sources.collect());
+        let mut source = String::new();
         for file in self.files {
             let tag = self.objects[file.object].tag.as_ref();
             let cached = cached(&file.path);
             let right = match (tag, cached) {
                 (Some(tag), Some((folder, stem, own))) => {
-                    own == tag.as_str()
-                        && (!self.source || sources.binary_search(&(folder, stem)).is_ok())
+                    source.clear();
+                    for part in [folder, stem, ".py"] {
+                        source.push_str(part);
+                    }
+                    own == tag.as_str() && (!self.source || self.find(&source).is_some())
                 }
                 (Some(_), None) => false,
                 (None, _) => cached.is_none(),
@@ -709,7 +711,6 @@ impl Listed<'_> {
             subject: subject.to_owned(),
             reason,
         };
-        let mut paths = self.paths(unicode)?;
         let mut mounted = Vec::new();
         for file in self.files {
             let tagged = self.objects[file.object].tag.is_some();
@@ -724,6 +725,7 @@ impl Listed<'_> {
         let mut mounted = sorted(mounted);
         // Of several tags, one is mounted.
         mounted.dedup();
+        let mut paths = self.paths(unicode)?;
         mounted.iter().try_for_each(|path| paths.insert(path))
     }
 
@@ -816,6 +818,12 @@ impl Listed<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The file at a path. They are in order.
+    fn find(&self, path: &str) -> Option<&FileEntry> {
+        let found = self.files.binary_search_by(|file| (*file.path).cmp(path));
+        self.files.get(found.ok()?)
     }
 
     /// The kind of each file.
@@ -1045,13 +1053,10 @@ pub(crate) fn mounted_path(path: &str, source: bool) -> Cow<'_, str> {
 
 /// The folder, with its slash, the stem and the tag of `DIR/__pycache__/STEM.TAG.pyc`.
 pub(crate) fn cached(path: &str) -> Option<(&str, &str, &str)> {
-    let (folder, file) = match path.rsplit_once("__pycache__/") {
-        Some((folder, file)) if folder.is_empty() || folder.ends_with('/') => (folder, file),
-        _ => return None,
-    };
+    let (folder, file) = split(path);
     let (stem, tag) = file.strip_suffix(".pyc")?.rsplit_once('.')?;
-    // Python looks into no folder below.
-    (!file.contains('/')).then_some((folder, stem, tag))
+    let folder = folder.strip_suffix("__pycache__/")?;
+    (folder.is_empty() || folder.ends_with('/')).then_some((folder, stem, tag))
 }
 
 /// The top-level import names that a set of files implies.

@@ -9,7 +9,7 @@
 //! capitals. So the younger tables refuse some names that the older ones pass, never the other way round; these differ
 //! in letters that no file system of the older host's age takes for one either. ASCII needs no tables.
 
-use alloc::borrow::ToOwned;
+use alloc::borrow::{Cow, ToOwned};
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::format;
@@ -95,12 +95,12 @@ pub fn check(path: &str, unicode: Unicode) -> Result<(), VerifyError> {
     }
     let top = path.split('/').next().unwrap_or_default();
     let stem = top.split('.').next().unwrap_or_default();
-    let top_folded = fold(top, unicode);
-    let is_pth = top_folded
-        .rsplit_once('.')
-        .is_some_and(|(_, extension)| extension == "pth");
-    if (count == 1 && is_pth)
-        || ["sitecustomize", "usercustomize"].contains(&fold(stem, unicode).as_str())
+    let is_pth = || {
+        let top = fold(top, unicode);
+        matches!(top.rsplit_once('.'), Some((_, "pth")))
+    };
+    if (count == 1 && is_pth())
+        || matches!(&*fold(stem, unicode), "sitecustomize" | "usercustomize")
     {
         return Err(VerifyError::UnsafeFile {
             path: path.to_owned(),
@@ -111,12 +111,14 @@ pub fn check(path: &str, unicode: Unicode) -> Result<(), VerifyError> {
 
 /// All paths of one release: finds files and folders that collide.
 #[derive(Debug)]
-pub struct PathSet {
+pub struct PathSet<'a> {
     unicode: Unicode,
     /// Whether some are listed elsewhere, so that each component has to be one by itself.
     has_shards: bool,
     /// Folded prefix to its exact spelling and what it is.
-    seen: BTreeMap<String, (String, Kind)>,
+    seen: BTreeMap<Cow<'a, str>, (&'a str, Kind)>,
+    /// The folder around the last path, exact and folded: the next one is likely to be in it, too.
+    folder: (&'a str, Cow<'a, str>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,19 +129,20 @@ enum Kind {
 }
 
 #[cfg(feature = "unicode")]
-impl Default for PathSet {
+impl Default for PathSet<'_> {
     fn default() -> Self {
         Self::new(tables)
     }
 }
 
-impl PathSet {
+impl<'a> PathSet<'a> {
     /// No paths.
     pub fn new(unicode: Unicode) -> Self {
         Self {
             unicode,
             has_shards: false,
             seen: BTreeMap::new(),
+            folder: ("", Cow::Borrowed("")),
         }
     }
 
@@ -157,7 +160,7 @@ impl PathSet {
     /// # Errors
     /// As [`check`], and [`VerifyError::Path`] where it is there already, differs from another one by case or
     /// Unicode form only, or is a file and a folder at once.
-    pub fn insert(&mut self, path: &str) -> Result<(), VerifyError> {
+    pub fn insert(&mut self, path: &'a str) -> Result<(), VerifyError> {
         self.add(path, Kind::File)
     }
 
@@ -165,19 +168,27 @@ impl PathSet {
     ///
     /// # Errors
     /// As [`insert`](Self::insert).
-    pub(crate) fn insert_shard(&mut self, folder: &str) -> Result<(), VerifyError> {
+    pub(crate) fn insert_shard(&mut self, folder: &'a str) -> Result<(), VerifyError> {
         self.add(folder, Kind::Shard)
     }
 
-    fn add(&mut self, path: &str, own: Kind) -> Result<(), VerifyError> {
+    fn add(&mut self, path: &'a str, own: Kind) -> Result<(), VerifyError> {
         check(path, self.unicode)?;
-        let ends = path
-            .match_indices('/')
-            .map(|(index, _)| index)
-            .chain([path.len()]);
-        let (mut folded, mut start) = (String::new(), 0);
-        for end in ends {
-            let exact = &path[..end];
+        let (folder, _) = path.rsplit_once('/').unwrap_or_default();
+        let (mut folded, mut start) = (Cow::Borrowed(""), 0);
+        if folder == self.folder.0 {
+            // It is a folder, as are all around it.
+            folded = self.folder.1.clone();
+            start = folder.len();
+        }
+        while start < path.len() {
+            // A slash goes before each component but the first.
+            let name = start + usize::from(start > 0);
+            let slash = path[name..].find('/');
+            let end = slash.map_or(path.len(), |at| name + at);
+            if end == path.len() {
+                self.folder = (folder, folded.clone());
+            }
             // Folding a slash, or up to one, does not depend on what follows.
             let component = fold(&path[start..end], self.unicode);
             if self.has_shards && component.rfind('/').is_some_and(|at| at > 0) {
@@ -186,41 +197,56 @@ impl PathSet {
                     reason: "a part of it stands for a slash".to_owned(),
                 });
             }
-            folded.push_str(&component);
+            folded = if folded == path[..start] && component == path[start..end] {
+                Cow::Borrowed(&path[..end])
+            } else {
+                Cow::Owned(folded.into_owned() + &component)
+            };
             start = end;
             let kind = if end == path.len() { own } else { Kind::Folder };
-            match self.seen.entry(folded.clone()) {
-                Entry::Vacant(entry) => {
-                    entry.insert((exact.to_owned(), kind));
-                }
-                Entry::Occupied(entry) => {
-                    let (other, other_kind) = entry.get();
-                    let reason = if other != exact {
-                        format!("it differs from {other:?} by case or Unicode form only")
-                    } else if kind == Kind::File && *other_kind == Kind::File {
-                        "it is listed twice".to_owned()
-                    } else if kind == *other_kind {
-                        continue;
-                    } else if kind == Kind::Shard || *other_kind == Kind::Shard {
-                        format!("what is in {other:?} is in a shard of its own")
-                    } else {
-                        format!("{other:?} is a file and a folder")
-                    };
-                    return Err(VerifyError::Path {
-                        path: path.to_owned(),
-                        reason,
-                    });
-                }
-            }
+            self.put(folded.clone(), &path[..end], kind)
+                .map_err(|reason| VerifyError::Path {
+                    path: path.to_owned(),
+                    reason,
+                })?;
         }
         Ok(())
+    }
+
+    /// Takes a file, a folder or a shard; says why not, if it collides with another one.
+    fn put(&mut self, folded: Cow<'a, str>, exact: &'a str, kind: Kind) -> Result<(), String> {
+        let (other, other_kind) = match self.seen.entry(folded) {
+            Entry::Vacant(entry) => {
+                entry.insert((exact, kind));
+                return Ok(());
+            }
+            Entry::Occupied(entry) => *entry.get(),
+        };
+        if other != exact {
+            Err(format!(
+                "it differs from {other:?} by case or Unicode form only"
+            ))
+        } else if kind == Kind::File && other_kind == Kind::File {
+            Err("it is listed twice".to_owned())
+        } else if kind == other_kind {
+            Ok(())
+        } else if kind == Kind::Shard || other_kind == Kind::Shard {
+            Err(format!("what is in {other:?} is in a shard of its own"))
+        } else {
+            Err(format!("{other:?} is a file and a folder"))
+        }
     }
 }
 
 /// One spelling for all that a file system or a reader may take for the same name: NFKC, lower case.
-fn fold(text: &str, unicode: Unicode) -> String {
+fn fold(text: &str, unicode: Unicode) -> Cow<'_, str> {
     if text.is_ascii() {
-        return text.to_ascii_lowercase();
+        let is_folded = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        return if is_folded {
+            text.into()
+        } else {
+            text.to_ascii_lowercase().into()
+        };
     }
     // Upper case joins what has one capital and two small letters (`ß` and `ss`, final sigma), and lower case
     // before that a capital that is nobody's upper case (`ẞ`).
@@ -231,7 +257,7 @@ fn fold(text: &str, unicode: Unicode) -> String {
         Change::LowerCase,
         Change::Nfkc,
     ];
-    unicode(text, &changes)
+    unicode(text, &changes).into()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { sparseTreeOf, treeOf } from "./pyodide.mjs";
+import { listed, sparseTreeOf, treeOf } from "./pyodide.mjs";
 
 export default async function init({ module_or_path }) {
   if (!(module_or_path instanceof WebAssembly.Module)) throw new TypeError("expected a compiled module");
@@ -66,7 +66,7 @@ export class Client {
     const there = already ? {} : files;
     const imports = globalThis.partial?.[name];
     const tree = imports ? sparseTreeOf(there, Object.keys(there).filter((file) => file.includes("dist-info"))) : treeOf(there);
-    return { description: JSON.stringify(description), path, free() {}, ...tree, files: new Files(tree, imports) };
+    return { description: JSON.stringify(description), path, free() {}, ...listed(tree), files: new Files(tree, imports) };
   }
 
   freeze(loaded) {

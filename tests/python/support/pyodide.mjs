@@ -72,6 +72,11 @@ export function treeOf(files) {
   return { paths, spans, ...NO_SHARDS, objects: Uint32Array.of(0), buffers: [new Uint8Array(Buffer.concat(parts))] };
 }
 
+/** The tree as it crosses the border: paths are text, a line each. */
+export function listed(tree) {
+  return { ...tree, paths: tree.paths.map((path) => `${path}\n`).join(""), folders: "" };
+}
+
 /** As `treeOf`, with an object for each file; `given` are the paths of those that are there. */
 export function sparseTreeOf(files, given) {
   const paths = Object.keys(files);
