@@ -16,6 +16,7 @@ use core::cell::{Cell, RefCell};
 
 use js_sys::Uint8Array;
 use serde::Serialize;
+use wasm_bindgen_futures::spawn_local;
 use webimport_core::closure::Plan;
 use webimport_core::config::Config;
 use webimport_core::digest::{Expected, Sha256Digest};
@@ -159,6 +160,9 @@ struct Found {
     offline: bool,
 }
 
+/// Records that are read before it is known that they are needed: a whole release has fewer objects.
+const EARLY: usize = 16;
+
 /// What the cache has of the release that it would load if no server could be asked, verified as anything else: most
 /// likely the one that the server names.
 struct Ahead {
@@ -245,6 +249,8 @@ struct Load<'a> {
     modules: Vec<String>,
     /// Manifest digests of the releases that the interpreter has mounted.
     loaded: Vec<Sha256Digest>,
+    /// What earlier visits of a release came to use.
+    visited: RefCell<Option<(Sha256Digest, Vec<Sha256Digest>)>>,
     /// What was read while the server was asked.
     ahead: RefCell<Option<Ahead>>,
     /// Of the release that the server has named, what of that is its plan, and its objects.
@@ -288,12 +294,14 @@ impl Driver {
                 bases: resolution.bases.clone(),
                 offline: request.options.offline.is_some(),
                 updating: Rc::default(),
+                early: Rc::default(),
             },
             resolution,
             traffic: Traffic::default(),
             tag: request.python.tag.clone(),
             modules: request.options.modules.clone().unwrap_or_default(),
             loaded: request.loaded.clone(),
+            visited: RefCell::default(),
             ahead: RefCell::default(),
             planned: RefCell::default(),
             ready: RefCell::default(),
@@ -340,8 +348,11 @@ impl Load<'_> {
                 buffers.push(object.bytes);
             }
             lost = welcome_but_lost(&wanted, &given);
+            self.note(&found, &given).await;
             self.warn_of_foreign_bytecode(manifest, tag);
         }
+        // What was read in vain.
+        self.objects.early.borrow_mut().clear();
         network.bytes = self.traffic.bytes.get();
         network.requests = self.traffic.requests.get();
         self.warn_of_trouble();
@@ -429,7 +440,7 @@ impl Load<'_> {
             target, manifest, ..
         } = found;
         if manifest.partial || !plan.others.is_empty() {
-            let visited = self.driver.store.visits(target.sha256).await;
+            let visited = self.visits(target.sha256).await;
             let on_damage = |error| self.warn(&error);
             let watch = self.watch(&|_| {}, &on_damage);
             shards::add_visited(manifest, &visited, &self.objects.cached(), &watch).await;
@@ -446,6 +457,43 @@ impl Load<'_> {
             }
         }
         wanted
+    }
+
+    /// As [`Store::visits`]; the database is asked once.
+    async fn visits(&self, release: Sha256Digest) -> Vec<Sha256Digest> {
+        let known = self.visited.borrow().clone();
+        if let Some((own, visited)) = known
+            && own == release
+        {
+            return visited;
+        }
+        let visited = self.driver.store.visits(release).await;
+        self.visited.replace(Some((release, visited.clone())));
+        visited
+    }
+
+    /// Begins to read what the last load of a whole release brought, as the next one is likely to bring it, too.
+    async fn hurry(&self, release: Sha256Digest) {
+        let visited = self.visits(release).await;
+        if visited.len() <= EARLY {
+            for sha256 in visited {
+                self.objects.hurry(sha256);
+            }
+        }
+    }
+
+    /// Has the next load [`hurry`](Self::hurry). Nobody waits for it.
+    async fn note(&self, found: &Found, given: &[usize]) {
+        let (manifest, release) = (&found.manifest, found.target.sha256);
+        let given = given.iter();
+        let given = given.map(|index| manifest.objects[*index].decoded_sha256);
+        let given: Vec<Sha256Digest> = given.collect();
+        let visited = self.visits(release).await;
+        let is_new = |own: &Sha256Digest| visited.binary_search(own).is_err();
+        if !manifest.partial && given.iter().any(is_new) {
+            let store = Rc::clone(&self.driver.store);
+            spawn_local(async move { store.add_visits(release, &given).await });
+        }
     }
 
     /// What went wrong and did not keep the release from loading.
@@ -975,7 +1023,12 @@ impl Load<'_> {
 
     /// The bytes of a manifest and their digest, if the cache has them; dropped if they are not what they are stored as.
     async fn kept(&self, expected: &Expected) -> Option<(Vec<u8>, Sha256Digest)> {
-        let cached = self.driver.store.object(expected.sha256).await?;
+        let (cached, ()) = both(
+            Box::pin(self.driver.store.object(expected.sha256)),
+            Box::pin(self.hurry(expected.sha256)),
+        )
+        .await;
+        let cached = cached?;
         if u64::from(cached.length()) <= self.driver.limits.manifest
             && let Ok(digest) = bytes::check(expected, &cached).await
         {

@@ -10,10 +10,15 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-use js_sys::{Date, Uint8Array};
-use webimport_core::digest::Expected;
+use core::cell::RefCell;
+
+use js_sys::{Date, Promise, Uint8Array};
+use wasm_bindgen::JsCast as _;
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
+use webimport_core::digest::{Expected, Sha256Digest};
 use webimport_core::error::{Error, FetchError, ResolveError, StoreError};
 use webimport_core::manifest::ObjectEntry;
+use webimport_core::map::Map;
 use webimport_core::url::RepositoryUrl;
 
 use crate::bytes;
@@ -34,6 +39,8 @@ pub(crate) struct Objects {
     /// Whether the cache alone may answer.
     pub(crate) offline: bool,
     pub(crate) updating: Rc<Updating>,
+    /// Records that are being read before it is known whether they are needed, unchecked.
+    pub(crate) early: Rc<RefCell<Map<Sha256Digest, Promise>>>,
 }
 
 /// A verified object, decoded.
@@ -154,13 +161,30 @@ impl Objects {
         in_order(PARALLEL, &mut work).await.unwrap_or_default()
     }
 
+    /// Begins to read a record, as [`look`](Self::look) is likely to ask for it.
+    pub(crate) fn hurry(&self, sha256: Sha256Digest) {
+        let store = Rc::clone(&self.store);
+        let read = async move { Ok(store.object(sha256).await.into()) };
+        let mut early = self.early.borrow_mut();
+        early.insert(sha256, future_to_promise(read));
+    }
+
+    /// The bytes stored under a digest, unchecked.
+    async fn stored(&self, sha256: Sha256Digest) -> Option<Uint8Array> {
+        let early = self.early.borrow_mut().remove(&sha256);
+        match early {
+            Some(read) => JsFuture::from(read).await.ok()?.dyn_into().ok(),
+            None => self.store.object(sha256).await,
+        }
+    }
+
     /// What the cache has of these bytes, verified.
     pub(crate) async fn look(
         &self,
         expected: &Expected,
         watch: &Watch<'_>,
     ) -> Result<Option<Uint8Array>, Error> {
-        let Some(bytes) = self.store.object(expected.sha256).await else {
+        let Some(bytes) = self.stored(expected.sha256).await else {
             return Ok(None);
         };
         match bytes::check(expected, &bytes).await {

@@ -69,6 +69,7 @@ async fn files(contents: &[String], lost: &[usize], later: &[usize]) -> (Rc<File
         bases: Vec::new(),
         offline: false,
         updating: Rc::default(),
+        early: Rc::default(),
     };
     let sha256 = Sha256Digest::of(contents.concat().as_bytes());
     let tag = "cpython-314".parse().unwrap();
@@ -204,6 +205,7 @@ async fn in_a_shard(test: &str) -> (Rc<Files>, Rc<Store>, Sha256Digest) {
         bases: Vec::new(),
         offline: false,
         updating: Rc::default(),
+        early: Rc::default(),
     };
     let tag = "cpython-314".parse().unwrap();
     let files = Files::new(manifest, sha256, tag, objects, &[], Vec::new());

@@ -174,20 +174,20 @@ impl<'a> PathSet<'a> {
 
     fn add(&mut self, path: &'a str, own: Kind) -> Result<(), VerifyError> {
         check(path, self.unicode)?;
-        let (folder, _) = path.rsplit_once('/').unwrap_or_default();
-        let (mut folded, mut start) = (Cow::Borrowed(""), 0);
-        if folder == self.folder.0 {
+        let (around, _) = path.rsplit_once('/').unwrap_or_default();
+        let (mut folded, mut start) = if around == self.folder.0 {
             // It is a folder, as are all around it.
-            folded = self.folder.1.clone();
-            start = folder.len();
-        }
+            (self.folder.1.clone(), around.len())
+        } else {
+            (Cow::Borrowed(""), 0)
+        };
         while start < path.len() {
             // A slash goes before each component but the first.
             let name = start + usize::from(start > 0);
             let slash = path[name..].find('/');
             let end = slash.map_or(path.len(), |at| name + at);
             if end == path.len() {
-                self.folder = (folder, folded.clone());
+                self.folder = (around, folded.clone());
             }
             // Folding a slash, or up to one, does not depend on what follows.
             let component = fold(&path[start..end], self.unicode);
