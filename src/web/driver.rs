@@ -348,7 +348,7 @@ impl Load<'_> {
                 buffers.push(object.bytes);
             }
             lost = welcome_but_lost(&wanted, &given);
-            self.note(&found, &given).await;
+            self.note(&found, &given);
             self.warn_of_foreign_bytecode(manifest, tag);
         }
         // What was read in vain.
@@ -483,14 +483,18 @@ impl Load<'_> {
     }
 
     /// Has the next load [`hurry`](Self::hurry). Nobody waits for it.
-    async fn note(&self, found: &Found, given: &[usize]) {
+    fn note(&self, found: &Found, given: &[usize]) {
         let (manifest, release) = (&found.manifest, found.target.sha256);
         let given = given.iter();
         let given = given.map(|index| manifest.objects[*index].decoded_sha256);
         let given: Vec<Sha256Digest> = given.collect();
-        let visited = self.visits(release).await;
-        let is_new = |own: &Sha256Digest| visited.binary_search(own).is_err();
-        if !manifest.partial && given.iter().any(is_new) {
+        let is_noted = match &*self.visited.borrow() {
+            Some((own, visited)) if *own == release => {
+                given.iter().all(|it| visited.binary_search(it).is_ok())
+            }
+            _ => false,
+        };
+        if !manifest.partial && !is_noted {
             let store = Rc::clone(&self.driver.store);
             spawn_local(async move { store.add_visits(release, &given).await });
         }

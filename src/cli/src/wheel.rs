@@ -237,7 +237,6 @@ impl Reader<'_> {
             .map_err(|error| self.zip(error))?;
 
         let mut files = Vec::new();
-        let mut paths = PathSet::default();
         let mut total: u64 = 0;
         for index in 0..archive.len() {
             let entry = archive
@@ -254,12 +253,6 @@ impl Reader<'_> {
             if entry.is_symlink() {
                 return Err(self.malformed(format!("`{name}` is a symbolic link")));
             }
-            paths
-                .insert(&name)
-                .map_err(|source| WheelError::UnsafePath {
-                    path: self.path.to_owned(),
-                    source: Box::new(source),
-                })?;
             // As the archive claims, which is compared when the content is there.
             total = total.saturating_add(entry.size());
             if total > self.limits.total {
@@ -270,6 +263,16 @@ impl Reader<'_> {
             }
             files.push((index, name));
         }
+        let mut paths = PathSet::default();
+        for (_, name) in &files {
+            paths
+                .insert(name)
+                .map_err(|source| WheelError::UnsafePath {
+                    path: self.path.to_owned(),
+                    source: Box::new(source),
+                })?;
+        }
+        drop(paths);
         let entries = parallel::map(
             parallel::cores(),
             files.into_iter(),
