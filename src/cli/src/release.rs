@@ -31,6 +31,7 @@ use crate::project::{self, ProjectError, Settings};
 use crate::repository::{Publication, Published, Repository, RepositoryError, Validity};
 use crate::requirement;
 use crate::shards;
+use crate::together::Together;
 use crate::verify;
 use crate::wheel::{self, Wheel, WheelError, WheelLimits, normalized_name};
 
@@ -314,7 +315,8 @@ pub fn release(
         }
     };
     let kinds = Kinds::of(&files, &bytecode);
-    let imports = imports::read_all(sources.as_ref().unwrap_or(&files))?;
+    let sources = sources.as_ref().unwrap_or(&files);
+    let imports = imports::read_all(sources)?;
     let mut manifest = Manifest {
         format: FORMAT.into(),
         name,
@@ -333,7 +335,8 @@ pub fn release(
         shards: Vec::new(),
     };
     let mut packed = if manifest.partial {
-        kinds.pack(Layout::Partial, &|_| true, observer)?
+        let together = Together::of(sources.keys().map(String::as_str), &imports.executed);
+        kinds.pack(Layout::Partial(&together), &|_| true, observer)?
     } else {
         let first = kinds.first(&manifest, &imports);
         kinds.pack(Layout::Whole, &|path| first.contains(path), observer)?
@@ -654,7 +657,7 @@ impl<'a> Kinds<'a> {
     /// Packs the kinds, what `is_first` before the others, sources last: readers fetch in this order.
     fn pack(
         &self,
-        layout: Layout,
+        layout: Layout<'_>,
         is_first: &dyn Fn(&str) -> bool,
         observer: &dyn Observer,
     ) -> Result<Packed, ReleaseError> {
