@@ -347,7 +347,12 @@ mod tests {
         let mut packed = Packed::default();
         let content = files.map(|(path, text)| (path, text.as_bytes()));
         packed
-            .add(content.into_iter(), None, Layout::Partial(&Together::default()), |_| ())
+            .add(
+                content.into_iter(),
+                None,
+                Layout::Partial(&Together::default()),
+                |_| (),
+            )
             .unwrap();
         let mut objects = vec![Vec::new(); packed.objects.len()];
         for file in &packed.files {
@@ -384,6 +389,57 @@ mod tests {
             )
             .unwrap();
         assert_eq!(packed.objects.len(), 2);
+    }
+
+    #[test]
+    fn modules_of_one_folder_that_need_each_other_share_a_pack_of_bounded_size() {
+        let imports = [
+            (
+                "a/__init__.py".into(),
+                ["a/in/__init__.py".into(), "a/x.py".into()].into(),
+            ),
+            ("a/in/__init__.py".into(), ["a/in/z.py".into()].into()),
+            (
+                "a/x.py".into(),
+                ["a/empty.py".into(), "a/large.py".into()].into(),
+            ),
+        ]
+        .into();
+        let files = [
+            ("a/__init__.py", 10),
+            ("a/data.txt", 10),
+            ("a/empty.py", 0),
+            ("a/in/__init__.py", 10),
+            ("a/in/z.py", 10),
+            ("a/large.py", MODULES),
+            ("a/other.py", 10),
+            ("a/x.py", 10),
+            ("a/y.py", 10),
+        ]
+        .map(|(path, length)| (path, vec![b' '; length]));
+        let together = Together::of(files.iter().map(|(path, _)| *path), &imports);
+        let mut packed = Packed::default();
+        let content = files.iter().map(|(path, content)| (*path, &**content));
+        packed
+            .add(content, None, Layout::Partial(&together), |_| ())
+            .unwrap();
+        let mut objects = vec![Vec::new(); packed.objects.len()];
+        for file in &packed.files {
+            objects[file.object].push(&*file.path);
+        }
+        assert_eq!(
+            objects,
+            [
+                &["a/__init__.py"][..],
+                &["a/empty.py"],
+                &["a/in/__init__.py", "a/in/z.py"],
+                &["a/large.py"],
+                &["a/other.py"],
+                &["a/x.py"],
+                &["a/y.py"],
+                &["a/data.txt"],
+            ]
+        );
     }
 
     #[test]

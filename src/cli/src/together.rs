@@ -176,7 +176,12 @@ mod tests {
         ] {
             assert_eq!(together.group(path), group, "{path}");
         }
-        for path in ["a/y.py", "a/__pycache__/y.cpython-314.pyc", "a/x.txt", "x.py"] {
+        for path in [
+            "a/y.py",
+            "a/__pycache__/y.cpython-314.pyc",
+            "a/x.txt",
+            "x.py",
+        ] {
             assert_eq!(together.group(path), None, "{path}");
         }
     }
@@ -185,7 +190,12 @@ mod tests {
     fn a_long_chain_of_imports_ends_nothing() {
         let paths: Vec<String> = (0..200_000).map(|index| format!("m{index}.py")).collect();
         let graph: Graph = (0..paths.len())
-            .map(|at| (paths[at].clone(), [paths[(at + 1) % paths.len()].clone()].into()))
+            .map(|at| {
+                (
+                    paths[at].clone(),
+                    [paths[(at + 1) % paths.len()].clone()].into(),
+                )
+            })
             .collect();
         let together = Together::of(paths.iter().map(String::as_str), &graph);
         let group = together.group(&paths[0]);
