@@ -417,7 +417,7 @@ mod tests {
             ("a/y.py", 10),
         ]
         .map(|(path, length)| (path, vec![b' '; length]));
-        let together = Together::of(files.iter().map(|(path, _)| *path), &imports);
+        let together = Together::of(&imports);
         let mut packed = Packed::default();
         let content = files.iter().map(|(path, content)| (*path, &**content));
         packed

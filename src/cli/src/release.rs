@@ -31,7 +31,6 @@ use crate::project::{self, ProjectError, Settings};
 use crate::repository::{Publication, Published, Repository, RepositoryError, Validity};
 use crate::requirement;
 use crate::shards;
-use crate::together::Together;
 use crate::verify;
 use crate::wheel::{self, Wheel, WheelError, WheelLimits, normalized_name};
 
@@ -315,8 +314,7 @@ pub fn release(
         }
     };
     let kinds = Kinds::of(&files, &bytecode);
-    let sources = sources.as_ref().unwrap_or(&files);
-    let imports = imports::read_all(sources)?;
+    let imports = imports::read_all(sources.as_ref().unwrap_or(&files))?;
     let mut manifest = Manifest {
         format: FORMAT.into(),
         name,
@@ -335,8 +333,7 @@ pub fn release(
         shards: Vec::new(),
     };
     let mut packed = if manifest.partial {
-        let together = Together::of(sources.keys().map(String::as_str), &imports.executed);
-        kinds.pack(Layout::Partial(&together), &|_| true, observer)?
+        kinds.pack(Layout::Partial(&imports.together()), &|_| true, observer)?
     } else {
         let first = kinds.first(&manifest, &imports);
         kinds.pack(Layout::Whole, &|path| first.contains(path), observer)?

@@ -4,7 +4,7 @@
 //! or by way of others, come together whichever of them is asked for: a package whose `__init__` imports what is inside of
 //! it, for one. In an object of their own they cost a reader one request, and nothing that it has no use for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use webimport_core::closure::module_name;
 
@@ -15,10 +15,11 @@ use crate::imports::{Graph, is_source};
 pub(crate) struct Together<'a>(HashMap<&'a str, usize>);
 
 impl<'a> Together<'a> {
-    /// `sources`: paths of the release, of which those that are no sources of modules do not count. `imports`: between
-    /// them.
-    pub(crate) fn of(sources: impl Iterator<Item = &'a str>, imports: &'a Graph) -> Self {
-        let paths: Vec<&str> = sources
+    pub(crate) fn of(imports: &'a Graph) -> Self {
+        // What neither imports nor is imported is needed by itself.
+        let paths = imports.keys().chain(imports.values().flatten());
+        let paths: BTreeSet<&str> = paths
+            .map(String::as_str)
             .filter(|path| is_source(path) && module_name(path).is_some())
             .collect();
         let places: HashMap<&str, usize> = paths.iter().copied().zip(0..).collect();
@@ -120,7 +121,7 @@ mod tests {
                 ((*path).to_owned(), to)
             })
             .collect();
-        let together = Together::of(modules.iter().map(|(path, _)| *path), &graph);
+        let together = Together::of(&graph);
         let mut groups: HashMap<usize, Vec<String>> = HashMap::new();
         for (path, _) in modules {
             if let Some(group) = together.group(path) {
@@ -166,7 +167,7 @@ mod tests {
     #[test]
     fn bytecode_is_grouped_as_its_source() {
         let graph: Graph = [("a/__init__.py".into(), ["a/x.py".into()].into())].into();
-        let together = Together::of(["a/__init__.py", "a/x.py", "a/y.py"].into_iter(), &graph);
+        let together = Together::of(&graph);
         let group = together.group("a/x.py");
         assert!(group.is_some());
         for path in [
@@ -197,7 +198,7 @@ mod tests {
                 )
             })
             .collect();
-        let together = Together::of(paths.iter().map(String::as_str), &graph);
+        let together = Together::of(&graph);
         let group = together.group(&paths[0]);
         assert!(group.is_some());
         assert!(paths.iter().all(|path| together.group(path) == group));
