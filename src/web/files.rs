@@ -214,10 +214,11 @@ impl Files {
     /// Adds shards that were unknown. Their digests.
     async fn bring(&self, shards: &[usize], watch: &Watch<'_>) -> Result<Vec<Sha256Digest>, Error> {
         let entries = shards::entries(&self.manifest.borrow(), shards)?;
-        let fetched = shards::fetch(&entries, &self.objects, watch).await?;
-        for (index, bytes) in shards.iter().zip(fetched) {
-            self.add(*index, &bytes)?;
+        let fetched = self.objects.all(&entries, watch).await?;
+        for (index, object) in shards.iter().zip(&fetched) {
+            self.add(*index, &object.bytes)?;
         }
+        self.objects.keep_all(&entries, &fetched).await;
         Ok(entries.iter().map(|entry| entry.decoded_sha256).collect())
     }
 

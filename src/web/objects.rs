@@ -90,29 +90,40 @@ impl Objects {
         entry: &ObjectEntry,
         watch: &Watch<'_>,
     ) -> Result<Object, Error> {
+        let object = self.bring(entry, watch).await?;
+        self.keep(entry, &object).await;
+        Ok(object)
+    }
+
+    /// As [`get`](Self::get), but what came over the network is still to [`keep`](Self::keep).
+    async fn bring(&self, entry: &ObjectEntry, watch: &Watch<'_>) -> Result<Object, Error> {
         let expected = entry.expected_decoded();
-        let cached = self.look(&expected, watch).await?;
-        let is_kept = cached.is_some();
-        let made = match cached {
-            Some(bytes) => Some(bytes),
-            None => self.make(&expected, watch).await,
+        let (bytes, origin) = if let Some(nothing) = nothing(&expected) {
+            (nothing?, Origin::Cache)
+        } else if let Some(bytes) = self.look(&expected, watch).await? {
+            (bytes, Origin::Cache)
+        } else if let Some(bytes) = self.make(&expected, watch).await {
+            self.store.put_object(expected.sha256, &bytes).await;
+            (bytes, Origin::Cache)
+        } else {
+            (self.download(entry, watch).await?, Origin::Network)
         };
-        let object = match made {
-            Some(bytes) => Object {
-                bytes,
-                origin: Origin::Cache,
-            },
-            None => Object {
-                bytes: self.download(entry, watch).await?,
-                origin: Origin::Network,
-            },
-        };
-        if !is_kept {
+        Ok(Object { bytes, origin })
+    }
+
+    async fn keep(&self, entry: &ObjectEntry, object: &Object) {
+        if object.origin == Origin::Network {
             self.store
                 .keep_object(entry.decoded_sha256, &object.bytes)
                 .await;
         }
-        Ok(object)
+    }
+
+    /// Puts objects that [`all`](Self::all) gave into the cache.
+    pub(crate) async fn keep_all(&self, entries: &[ObjectEntry], objects: &[Object]) {
+        for (entry, object) in entries.iter().zip(objects) {
+            self.keep(entry, object).await;
+        }
     }
 
     /// One object over the network, decoded.
@@ -134,21 +145,22 @@ impl Objects {
         Ok(bytes)
     }
 
-    /// Objects as [`get`](Self::get) gives them, in this order, some at once; else the first error in that order.
+    /// Objects in this order, some at once; else the first error in that order. What came over the network is still to
+    /// [`keep`](Self::keep_all).
     pub(crate) async fn all(
         &self,
         entries: &[ObjectEntry],
         watch: &Watch<'_>,
     ) -> Result<Vec<Object>, Error> {
         let mut work = entries.iter().map(|entry| -> Work<'_> {
-            let work = self.get(entry, watch);
+            let work = self.bring(entry, watch);
             Box::pin(async { work.await.map(Some) })
         });
         let brought = in_order(PARALLEL, &mut work).await?;
         Ok(brought.into_iter().flatten().collect())
     }
 
-    /// The same, without those that are not to be had.
+    /// Objects as [`get`](Self::get) gives them, in this order, some at once, without those that are not to be had.
     pub(crate) async fn those_there(
         &self,
         entries: &[ObjectEntry],
@@ -202,6 +214,9 @@ impl Objects {
 
     /// One object over the network, decoded, while everything else of the page waits: for a reader that cannot.
     pub(crate) fn get_now(&self, entry: &ObjectEntry) -> Result<Uint8Array, Error> {
+        if let Some(nothing) = nothing(&entry.expected_decoded()) {
+            return nothing;
+        }
         let path = entry.path();
         self.online(&path)?;
         let mut first_error = None;
@@ -275,6 +290,14 @@ impl Objects {
         }
         Ok(())
     }
+}
+
+/// What has no bytes, as empty modules have none, nobody is asked for.
+fn nothing(expected: &Expected) -> Option<Result<Uint8Array, Error>> {
+    (expected.length == Some(0)).then(|| {
+        expected.check_bytes(&[])?;
+        Ok(Uint8Array::new_with_length(0))
+    })
 }
 
 fn missing(path: &str) -> Error {

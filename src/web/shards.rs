@@ -1,5 +1,6 @@
 //! The shards of a release manifest: fetched like objects, and added to what is known of the release.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,6 +14,7 @@ use webimport_core::manifest::{Manifest, ObjectEntry};
 use webimport_core::names::CacheTag;
 use webimport_core::trust::Verified;
 
+use crate::concurrent::both;
 use crate::objects::{Objects, Watch};
 use crate::unicode::platform;
 
@@ -24,16 +26,25 @@ pub(crate) async fn plan(
     objects: &Objects,
     watch: &Watch<'_>,
 ) -> Result<Plan, Error> {
+    let (mut last, mut brought) = (Vec::new(), Vec::new());
     loop {
         match manifest.plan(tag, modules)? {
             Planned::Ready(plan) => {
                 check(manifest, &plan)?;
+                objects.keep_all(&last, &brought).await;
                 return Ok(plan);
             }
             Planned::Lacking(shards) => {
-                let entries = entries(manifest, &shards)?;
-                for (index, bytes) in shards.iter().zip(fetch(&entries, objects, watch).await?) {
-                    add(manifest, *index, &bytes)?;
+                let next = entries(manifest, &shards)?;
+                // In this order: the cache answers nothing while it takes something, and its answer is waited for.
+                let (fetched, ()) = both(
+                    Box::pin(objects.all(&next, watch)),
+                    Box::pin(objects.keep_all(&last, &brought)),
+                )
+                .await;
+                (last, brought) = (next, fetched?);
+                for (index, object) in shards.iter().zip(&brought) {
+                    add(manifest, *index, &object.bytes)?;
                 }
             }
         }
@@ -93,16 +104,6 @@ pub(crate) fn entries(
         .iter()
         .filter_map(|index| manifest.shards.get(*index));
     Ok(entries.map(|entry| entry.object.clone()).collect())
-}
-
-/// The bytes of shards, from the cache or the network.
-pub(crate) async fn fetch(
-    shards: &[ObjectEntry],
-    objects: &Objects,
-    watch: &Watch<'_>,
-) -> Result<Vec<Uint8Array>, Error> {
-    let fetched = objects.all(shards, watch).await?;
-    Ok(fetched.into_iter().map(|object| object.bytes).collect())
 }
 
 /// Adds a shard by its decoded bytes.

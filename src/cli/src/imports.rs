@@ -14,6 +14,8 @@ use ruff_python_ast::{BoolOp, ExceptHandler, Expr, Stmt, UnaryOp};
 use ruff_python_parser::{Mode, ParseOptions, parse_unchecked};
 use webimport_core::closure::module_name;
 
+use crate::together::Together;
+
 /// Bytes of stack for a parser. The parser grows it by itself; taking a deep syntax tree down does not.
 const STACK: usize = 512 * 1024 * 1024;
 
@@ -27,6 +29,13 @@ pub(crate) struct Imports {
     pub(crate) executed: Graph,
     /// What functions of the module import: it may be needed soon after.
     pub(crate) deferred: Graph,
+}
+
+impl Imports {
+    /// Which modules are always needed together.
+    pub(crate) fn together(&self) -> Together<'_> {
+        Together::of(&self.executed)
+    }
 }
 
 /// Reads the imports of all sources among `files`, on all cores.

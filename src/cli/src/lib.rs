@@ -40,6 +40,7 @@ pub mod signer_command;
 mod source;
 pub mod storage;
 pub mod template;
+mod together;
 pub mod update;
 pub mod verify;
 pub mod wheel;

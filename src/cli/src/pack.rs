@@ -2,11 +2,12 @@
 //!
 //! Small files travel together: in path order, so that the files of one package are neighbours and compress
 //! well, in packs of bounded size, so that a change of one file costs its readers one pack. In a partial release
-//! each module is an object of its own, so that readers fetch what they import; the files beside the modules
-//! travel by folder. The bytes depend on the files alone, however many threads make them.
+//! readers fetch what they import: the modules of one folder that are always needed together travel together, each other
+//! one is an object of its own, and the files beside the modules travel by folder. The bytes depend on the files alone,
+//! however many threads make them.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write as _};
 
 use flate2::{Compression, GzBuilder};
@@ -16,22 +17,25 @@ use webimport_core::manifest::{Encoding, FileEntry, ObjectEntry};
 use webimport_core::names::CacheTag;
 
 use crate::parallel;
+use crate::together::Together;
 
 /// Bytes that the files of one pack have at most.
 pub(crate) const PACK: usize = 4 * 1024 * 1024;
 /// A file above this many bytes is an object of its own.
 pub(crate) const ALONE: usize = 1024 * 1024;
+/// Bytes that modules of one pack have at most in a partial release: a change of one of them costs a reader all.
+const MODULES: usize = 256 * 1024;
 
 /// The value of the gzip header field `OS` for "unknown": the same on every machine.
 const UNKNOWN_SYSTEM: u8 = 255;
 
 /// What shares an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Layout {
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Layout<'a> {
     /// For readers that fetch everything.
     Whole,
     /// For readers that fetch what they import.
-    Partial,
+    Partial(&'a Together<'a>),
 }
 
 /// Objects and what is in them, as a manifest lists it.
@@ -63,7 +67,7 @@ impl Packed {
         &mut self,
         files: impl Iterator<Item = (&'a str, &'a [u8])>,
         tag: Option<&CacheTag>,
-        layout: Layout,
+        layout: Layout<'_>,
         mut advance: impl FnMut(u64),
     ) -> io::Result<()> {
         let groups = groups(files, tag, layout);
@@ -119,13 +123,16 @@ impl Packed {
 fn groups<'a>(
     files: impl Iterator<Item = (&'a str, &'a [u8])>,
     tag: Option<&CacheTag>,
-    layout: Layout,
+    layout: Layout<'_>,
 ) -> Vec<Group<'a>> {
     let mut groups: Vec<Group> = Vec::new();
     let mut empty: Option<usize> = None;
+    // The last group of modules that are together in one folder, and its bytes.
+    let mut modules: HashMap<(usize, &str), (usize, usize)> = HashMap::new();
     let mut together: BTreeMap<&str, Group> = BTreeMap::new();
     for (path, content) in files {
-        let is_module = layout == Layout::Partial && (tag.is_some() || module_name(path).is_some());
+        let is_module =
+            matches!(layout, Layout::Partial(_)) && (tag.is_some() || module_name(path).is_some());
         if is_module && content.is_empty() {
             // One object is enough for nothing.
             if let Some(group) = empty.and_then(|index| groups.get_mut(index)) {
@@ -134,12 +141,28 @@ fn groups<'a>(
                 empty = Some(groups.len());
                 groups.push(vec![(path, content)]);
             }
+        } else if is_module
+            && let Layout::Partial(together) = layout
+            && let Some(own) = together.group(path)
+        {
+            // A shard lists all of a folder, so that no object is in two.
+            let last = modules.entry((own, folder(path))).or_default();
+            match groups.get_mut(last.0) {
+                Some(group) if last.1 > 0 && last.1 + content.len() <= MODULES => {
+                    group.push((path, content));
+                    last.1 += content.len();
+                }
+                _ => {
+                    *last = (groups.len(), content.len());
+                    groups.push(vec![(path, content)]);
+                }
+            }
         } else if is_module || content.len() > ALONE {
             groups.push(vec![(path, content)]);
         } else {
             let key = match layout {
                 Layout::Whole => "",
-                Layout::Partial => group(path),
+                Layout::Partial(_) => group(path),
             };
             together.entry(key).or_default().push((path, content));
         }
@@ -226,8 +249,12 @@ fn group(path: &str) -> &str {
     } else if is_metadata {
         ".dist-info"
     } else {
-        path.rsplit_once('/').map_or("", |(folder, _)| folder)
+        folder(path)
     }
+}
+
+fn folder(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 /// Whether a browser that is made to take bytes for text takes a byte order mark off them: a page's synchronous
@@ -320,7 +347,12 @@ mod tests {
         let mut packed = Packed::default();
         let content = files.map(|(path, text)| (path, text.as_bytes()));
         packed
-            .add(content.into_iter(), None, Layout::Partial, |_| ())
+            .add(
+                content.into_iter(),
+                None,
+                Layout::Partial(&Together::default()),
+                |_| (),
+            )
             .unwrap();
         let mut objects = vec![Vec::new(); packed.objects.len()];
         for file in &packed.files {
@@ -349,9 +381,65 @@ mod tests {
             ("b", b"y"),
         ];
         packed
-            .add(content.into_iter(), Some(&tag), Layout::Partial, |_| ())
+            .add(
+                content.into_iter(),
+                Some(&tag),
+                Layout::Partial(&Together::default()),
+                |_| (),
+            )
             .unwrap();
         assert_eq!(packed.objects.len(), 2);
+    }
+
+    #[test]
+    fn modules_of_one_folder_that_need_each_other_share_a_pack_of_bounded_size() {
+        let imports = [
+            (
+                "a/__init__.py".into(),
+                ["a/in/__init__.py".into(), "a/x.py".into()].into(),
+            ),
+            ("a/in/__init__.py".into(), ["a/in/z.py".into()].into()),
+            (
+                "a/x.py".into(),
+                ["a/empty.py".into(), "a/large.py".into()].into(),
+            ),
+        ]
+        .into();
+        let files = [
+            ("a/__init__.py", 10),
+            ("a/data.txt", 10),
+            ("a/empty.py", 0),
+            ("a/in/__init__.py", 10),
+            ("a/in/z.py", 10),
+            ("a/large.py", MODULES),
+            ("a/other.py", 10),
+            ("a/x.py", 10),
+            ("a/y.py", 10),
+        ]
+        .map(|(path, length)| (path, vec![b' '; length]));
+        let together = Together::of(&imports);
+        let mut packed = Packed::default();
+        let content = files.iter().map(|(path, content)| (*path, &**content));
+        packed
+            .add(content, None, Layout::Partial(&together), |_| ())
+            .unwrap();
+        let mut objects = vec![Vec::new(); packed.objects.len()];
+        for file in &packed.files {
+            objects[file.object].push(&*file.path);
+        }
+        assert_eq!(
+            objects,
+            [
+                &["a/__init__.py"][..],
+                &["a/empty.py"],
+                &["a/in/__init__.py", "a/in/z.py"],
+                &["a/large.py"],
+                &["a/other.py"],
+                &["a/x.py"],
+                &["a/y.py"],
+                &["a/data.txt"],
+            ]
+        );
     }
 
     #[test]

@@ -333,7 +333,7 @@ pub fn release(
         shards: Vec::new(),
     };
     let mut packed = if manifest.partial {
-        kinds.pack(Layout::Partial, &|_| true, observer)?
+        kinds.pack(Layout::Partial(&imports.together()), &|_| true, observer)?
     } else {
         let first = kinds.first(&manifest, &imports);
         kinds.pack(Layout::Whole, &|path| first.contains(path), observer)?
@@ -654,7 +654,7 @@ impl<'a> Kinds<'a> {
     /// Packs the kinds, what `is_first` before the others, sources last: readers fetch in this order.
     fn pack(
         &self,
-        layout: Layout,
+        layout: Layout<'_>,
         is_first: &dyn Fn(&str) -> bool,
         observer: &dyn Observer,
     ) -> Result<Packed, ReleaseError> {

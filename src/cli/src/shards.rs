@@ -10,13 +10,17 @@ use webimport_core::trust::Verified;
 
 /// Files that a manifest lists by itself: about 180 KB, compressed, or what two more round trips take.
 const UNDIVIDED: usize = 2_000;
-/// Files and shards that a list has, if it can be divided. An import reads a list for each folder that it comes through.
+/// Files and shards above which a list is divided, if it can be. An import reads a list for each folder that it comes
+/// through, one after another.
 const LIST: usize = 256;
+/// Files and shards that a list then has: what else is below the folder is another request away anyway, and each entry
+/// is read by everybody who comes through.
+const DIVIDED: usize = 64;
 /// A folder with fewer files is no shard: its entry would be as long as they are.
 const LEAST: usize = 4;
 
-/// The folders of a release that are shards, in order. While a folder's list is longer than [`LIST`], folders in it become
-/// shards, the largest first. A shard of any size is cut off there alone, so that a change in one folder moves no files
+/// The folders of a release that are shards, in order. If a folder's list is longer than [`LIST`], folders in it become
+/// shards, the largest first, until it has no more than [`DIVIDED`]. A shard of any size is cut off there alone, so that a change in one folder moves no files
 /// between the lists of others but those around it.
 pub(crate) fn folders(manifest: &Manifest) -> Vec<String> {
     let mut folders = Vec::new();
@@ -99,7 +103,7 @@ impl<'a> Folder<'a> {
         }
         if entries > LIST {
             candidates.sort_by(|(one, first), (other, second)| (other, first).cmp(&(one, second)));
-            while entries > LIST
+            while entries > DIVIDED
                 && let Some((most, _)) = candidates.first()
                 && *most >= LEAST
             {

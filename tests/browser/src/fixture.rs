@@ -120,7 +120,11 @@ impl Repository {
                 let object =
                     usize::try_from(file["object"].as_u64().expect("an index")).expect("small");
                 let mut place = around.clone();
-                place.insert(object_path(&list["objects"][object]));
+                let object = &list["objects"][object];
+                // What has no bytes is not fetched.
+                if object["decoded_size"] != 0 {
+                    place.insert(object_path(object));
+                }
                 places.insert(format!("{folder}{}", text(&file["path"])), place);
             }
             for entry in list["shards"].as_array().into_iter().flatten() {
