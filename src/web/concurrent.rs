@@ -101,10 +101,15 @@ impl Pending {
         }
     }
 
-    /// Waits until no more than `limit` are on their way.
-    pub(crate) async fn at_most(&self, limit: u64) {
+    /// How many are on their way.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    /// Waits until none are.
+    pub(crate) async fn all_done(&self) {
         poll_fn(|context| {
-            if self.bytes.get() <= limit {
+            if self.bytes.get() == 0 {
                 return Poll::Ready(());
             }
             self.waiting.borrow_mut().push(context.waker().clone());

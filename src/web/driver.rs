@@ -314,6 +314,7 @@ impl Driver {
 
 impl Load<'_> {
     async fn run(self, request: Request) -> Result<Prepared, Error> {
+        let _reading = self.driver.store.reading();
         let mut found = self.find().await?;
         self.name(&found.target);
         let manifest = &found.manifest;

@@ -218,7 +218,6 @@ impl Files {
         for (index, object) in shards.iter().zip(&fetched) {
             self.add(*index, &object.bytes)?;
         }
-        self.objects.keep_all(&entries, &fetched).await;
         Ok(entries.iter().map(|entry| entry.decoded_sha256).collect())
     }
 

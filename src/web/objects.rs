@@ -90,40 +90,24 @@ impl Objects {
         entry: &ObjectEntry,
         watch: &Watch<'_>,
     ) -> Result<Object, Error> {
-        let object = self.bring(entry, watch).await?;
-        self.keep(entry, &object).await;
-        Ok(object)
-    }
-
-    /// As [`get`](Self::get), but what came over the network is still to [`keep`](Self::keep).
-    async fn bring(&self, entry: &ObjectEntry, watch: &Watch<'_>) -> Result<Object, Error> {
         let expected = entry.expected_decoded();
         let (bytes, origin) = if let Some(nothing) = nothing(&expected) {
-            (nothing?, Origin::Cache)
+            return Ok(Object {
+                bytes: nothing?,
+                origin: Origin::Cache,
+            });
         } else if let Some(bytes) = self.look(&expected, watch).await? {
-            (bytes, Origin::Cache)
+            return Ok(Object {
+                bytes,
+                origin: Origin::Cache,
+            });
         } else if let Some(bytes) = self.make(&expected, watch).await {
-            self.store.put_object(expected.sha256, &bytes).await;
             (bytes, Origin::Cache)
         } else {
             (self.download(entry, watch).await?, Origin::Network)
         };
+        self.store.keep_object(entry.decoded_sha256, &bytes).await;
         Ok(Object { bytes, origin })
-    }
-
-    async fn keep(&self, entry: &ObjectEntry, object: &Object) {
-        if object.origin == Origin::Network {
-            self.store
-                .keep_object(entry.decoded_sha256, &object.bytes)
-                .await;
-        }
-    }
-
-    /// Puts objects that [`all`](Self::all) gave into the cache.
-    pub(crate) async fn keep_all(&self, entries: &[ObjectEntry], objects: &[Object]) {
-        for (entry, object) in entries.iter().zip(objects) {
-            self.keep(entry, object).await;
-        }
     }
 
     /// One object over the network, decoded.
@@ -145,22 +129,21 @@ impl Objects {
         Ok(bytes)
     }
 
-    /// Objects in this order, some at once; else the first error in that order. What came over the network is still to
-    /// [`keep`](Self::keep_all).
+    /// Objects as [`get`](Self::get) gives them, in this order, some at once; else the first error in that order.
     pub(crate) async fn all(
         &self,
         entries: &[ObjectEntry],
         watch: &Watch<'_>,
     ) -> Result<Vec<Object>, Error> {
         let mut work = entries.iter().map(|entry| -> Work<'_> {
-            let work = self.bring(entry, watch);
+            let work = self.get(entry, watch);
             Box::pin(async { work.await.map(Some) })
         });
         let brought = in_order(PARALLEL, &mut work).await?;
         Ok(brought.into_iter().flatten().collect())
     }
 
-    /// Objects as [`get`](Self::get) gives them, in this order, some at once, without those that are not to be had.
+    /// The same, without those that are not to be had.
     pub(crate) async fn those_there(
         &self,
         entries: &[ObjectEntry],

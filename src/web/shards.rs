@@ -1,6 +1,5 @@
 //! The shards of a release manifest: fetched like objects, and added to what is known of the release.
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -14,7 +13,6 @@ use webimport_core::manifest::{Manifest, ObjectEntry};
 use webimport_core::names::CacheTag;
 use webimport_core::trust::Verified;
 
-use crate::concurrent::both;
 use crate::objects::{Objects, Watch};
 use crate::unicode::platform;
 
@@ -26,24 +24,16 @@ pub(crate) async fn plan(
     objects: &Objects,
     watch: &Watch<'_>,
 ) -> Result<Plan, Error> {
-    let (mut last, mut brought) = (Vec::new(), Vec::new());
     loop {
         match manifest.plan(tag, modules)? {
             Planned::Ready(plan) => {
                 check(manifest, &plan)?;
-                objects.keep_all(&last, &brought).await;
                 return Ok(plan);
             }
             Planned::Lacking(shards) => {
-                let next = entries(manifest, &shards)?;
-                // In this order: the cache answers nothing while it takes something, and its answer is waited for.
-                let (fetched, ()) = both(
-                    Box::pin(objects.all(&next, watch)),
-                    Box::pin(objects.keep_all(&last, &brought)),
-                )
-                .await;
-                (last, brought) = (next, fetched?);
-                for (index, object) in shards.iter().zip(&brought) {
+                let entries = entries(manifest, &shards)?;
+                let fetched = objects.all(&entries, watch).await?;
+                for (index, object) in shards.iter().zip(&fetched) {
                     add(manifest, *index, &object.bytes)?;
                 }
             }

@@ -64,7 +64,11 @@ pub(crate) struct Store {
     opening: Turns,
     /// What the database has not taken yet, or could not take: that for the life of the page.
     memory: Memory,
-    /// Objects that are being written.
+    /// Objects that are to be written.
+    queue: RefCell<Vec<(Sha256Digest, Uint8Array)>>,
+    /// How many of those who read would wait for writing.
+    readers: Cell<usize>,
+    /// Of the queue, and of what is being written.
     pending: Pending,
     trouble: RefCell<Option<StoreError>>,
     /// The database has answered before.
@@ -115,6 +119,8 @@ impl Store {
             database: RefCell::new(Connection::NotTried),
             opening: Turns::default(),
             memory: Memory::default(),
+            queue: RefCell::default(),
+            readers: Cell::new(0),
             pending: Pending::default(),
             trouble: RefCell::new(None),
             was_open: Cell::new(false),
@@ -158,22 +164,38 @@ impl Store {
     /// As [`put_object`](Self::put_object), but the bytes are there at once, and in the database when they have been
     /// [written](Self::written). Waits only where too many are on their way there.
     pub(crate) async fn keep_object(self: &Rc<Self>, sha256: Sha256Digest, bytes: &Uint8Array) {
-        self.pending.at_most(MAX_PENDING).await;
-        // One without bytes is on its way, too.
-        let size = u64::from(bytes.length()) + 1;
-        self.pending.add(size);
-        let (store, bytes) = (Rc::clone(self), bytes.clone());
+        if self.pending.bytes() > MAX_PENDING {
+            self.written().await;
+        }
+        self.pending.add(pending_size(bytes));
         let mut objects = self.memory.objects.borrow_mut();
         objects.insert(sha256, bytes.clone());
-        spawn_local(async move {
-            store.put_object(sha256, &bytes).await;
-            store.pending.done(size);
-        });
+        self.queue.borrow_mut().push((sha256, bytes.clone()));
+        if self.readers.get() == 0 {
+            self.write();
+        }
+    }
+
+    /// Leaves objects unwritten as long as what it returns is there: the database answers no reader while it writes.
+    pub(crate) fn reading(self: &Rc<Self>) -> Reading {
+        self.readers.set(self.readers.get() + 1);
+        Reading(Rc::clone(self))
     }
 
     /// Waits until the database has all objects, or has refused them.
-    pub(crate) async fn written(&self) {
-        self.pending.at_most(0).await;
+    pub(crate) async fn written(self: &Rc<Self>) {
+        self.write();
+        self.pending.all_done().await;
+    }
+
+    fn write(self: &Rc<Self>) {
+        for (sha256, bytes) in self.queue.take() {
+            let store = Rc::clone(self);
+            spawn_local(async move {
+                store.put_object(sha256, &bytes).await;
+                store.pending.done(pending_size(&bytes));
+            });
+        }
     }
 
     /// Keeps verified bytes under their digest.
@@ -335,7 +357,7 @@ impl Store {
     }
 
     /// Counts what is there.
-    pub(crate) async fn info(&self) -> Info {
+    pub(crate) async fn info(self: &Rc<Self>) -> Info {
         self.written().await;
         let mut objects: Map<String, u64> = Map::new();
         let mut repositories = self.keys(METADATA).await.len();
@@ -367,7 +389,7 @@ impl Store {
     }
 
     /// The digests of all objects.
-    pub(crate) async fn objects(&self) -> Vec<Sha256Digest> {
+    pub(crate) async fn objects(self: &Rc<Self>) -> Vec<Sha256Digest> {
         self.written().await;
         let mut all: Vec<_> = self
             .keys(OBJECTS)
@@ -383,7 +405,7 @@ impl Store {
 
     /// Forgets everything but which roots were trusted on first use: forgetting those would let the next
     /// server in.
-    pub(crate) async fn clear(&self) -> Result<(), StoreError> {
+    pub(crate) async fn clear(self: &Rc<Self>) -> Result<(), StoreError> {
         self.written().await;
         self.memory.objects.borrow_mut().clear();
         self.memory.metadata.borrow_mut().clear();
@@ -502,6 +524,24 @@ impl Store {
     fn fail(&self, error: StoreError) -> StoreError {
         *self.trouble.borrow_mut() = Some(error.clone());
         error
+    }
+}
+
+/// One without bytes is on its way, too.
+fn pending_size(bytes: &Uint8Array) -> u64 {
+    u64::from(bytes.length()) + 1
+}
+
+/// See [`Store::reading`].
+pub(crate) struct Reading(Rc<Store>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let Self(store) = self;
+        store.readers.set(store.readers.get() - 1);
+        if store.readers.get() == 0 {
+            store.write();
+        }
     }
 }
 

@@ -25,7 +25,7 @@ fn bytes(text: &str) -> (Sha256Digest, Uint8Array) {
 async fn an_object_is_there_for_the_next_page() {
     let (sha256, object) = bytes("kept object");
     Store::new().put_object(sha256, &object).await;
-    let store = Store::new();
+    let store = Rc::new(Store::new());
     assert_eq!(store.object(sha256).await.unwrap().to_vec(), b"kept object");
     assert!(store.objects().await.contains(&sha256));
     assert_eq!(store.kind(), "indexeddb");
@@ -347,6 +347,15 @@ async fn what_is_being_written_is_there_at_once_and_then_in_the_database() {
         next.object(sha256).await.unwrap().to_vec(),
         b"kept in passing"
     );
+
+    // While somebody reads, nothing is written, unless somebody waits for it.
+    let (read, object) = bytes("kept while something is read");
+    let reading = store.reading();
+    store.keep_object(read, &object).await;
+    assert!(Store::new().object(read).await.is_none());
+    drop(reading);
+    store.written().await;
+    assert!(Store::new().object(read).await.is_some());
 
     // What counts or empties waits for it.
     let (later, object) = bytes("kept in passing, and counted");
