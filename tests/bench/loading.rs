@@ -191,10 +191,10 @@ impl<'a> Bench<'a> {
     async fn time(&self, way: &str) -> (Timed, Transferred) {
         let url = self.server.url();
         let Library { name, import, .. } = self.library;
-        let urls = |wheels: &[PathBuf]| -> String {
-            let urls: Vec<String> = wheels.iter().map(|it| self.server.wheel(it)).collect();
-            format!("{urls:?}")
+        let list = |wheels: &[PathBuf]| -> Vec<String> {
+            wheels.iter().map(|it| self.server.wheel(it)).collect()
         };
+        let urls = |wheels: &[PathBuf]| format!("{:?}", list(wheels));
         let packages = |wheels: &[PathBuf]| {
             format!(
                 "import pyodide_js\nfrom pyodide.ffi import to_js\n\
@@ -214,7 +214,7 @@ impl<'a> Bench<'a> {
             ),
             "load_package" => (String::new(), packages(&self.published.wheels)),
             "load_package_pyc" => (String::new(), packages(&self.published.compiled)),
-            "limit" => (unpacked(&urls(&self.published.compiled)), String::new()),
+            "limit" => (String::new(), String::new()),
             "pinned" => (
                 String::new(),
                 format!("release = await loadRelease('{url}/{name}', sha256='{pin}')"),
@@ -232,7 +232,12 @@ impl<'a> Bench<'a> {
         page.ready()
             .await
             .unwrap_or_else(|raised| panic!("the page did not start: {raised}"));
-        page.run(&format!("{before}\nNone")).await;
+        if way == "limit" {
+            let wheels = json!([list(&self.published.compiled)]);
+            let _: Value = page.value(include_str!("unpack.js"), wheels).await;
+        } else {
+            page.run(&format!("{before}\nNone")).await;
+        }
         if way == "offline" {
             self.server.stop().await;
         }
@@ -249,18 +254,6 @@ impl<'a> Bench<'a> {
         page.kill().await;
         (timed, transferred)
     }
-}
-
-/// Puts the files of wheels into the file system. `loadPackage` would do that, too, and import the part of the standard
-/// library that handles packages, which networkx imports as well and which other ways have to import themselves.
-fn unpacked(urls: &str) -> String {
-    format!(
-        "import importlib, io, site, zipfile\nfrom pyodide.http import pyfetch\n\
-         for url in {urls}:\n    \
-             wheel = io.BytesIO(await (await pyfetch(url)).bytes())\n    \
-             zipfile.ZipFile(wheel).extractall(site.getsitepackages()[0])\n\
-         importlib.invalidate_caches()"
-    )
 }
 
 /// What a cell can say between loading and importing.

@@ -75,6 +75,8 @@ class FakeHost:
     absent: dict[str, dict[str, bytes]] = field(default_factory=dict)
     closures: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     fetched: list[list[str]] = field(default_factory=list)
+    #: What was read of loaders, beside the file system.
+    read_files: list[str] = field(default_factory=list)
     #: By the path of a release: folders that nobody has looked into; and what was looked into.
     hidden: dict[str, set[str]] = field(default_factory=dict)
     looked: list[str] = field(default_factory=list)
@@ -182,6 +184,13 @@ class FakeHost:
         root, absent = Path(path), self.absent[path]
         files = (file for file in root.rglob("*") if file.suffix in (".py", ".so") and str(file) not in absent)
         return "\n".join(str(file.relative_to(root)) for file in files)
+
+    def read(self, file):
+        self.read_files.append(file)
+        root = next((root for root in self.mounted if _finder.contains(root, file)), None)
+        if root is None or self.lacks(root, file) or not Path(file).is_file():
+            return None
+        return Path(file).read_bytes()
 
     def lacks(self, path, file):
         return file in self.absent.get(path, {})

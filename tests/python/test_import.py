@@ -16,6 +16,7 @@ import sys
 import traceback
 import zipfile
 from importlib.machinery import PathFinder, SourceFileLoader
+from pathlib import Path
 
 import pytest
 import webimport
@@ -119,6 +120,17 @@ def test_loader_answers_inspection(shapes):
     assert loader.get_source("shapes") == PACKAGE["shapes/__init__.py"]
     assert loader.get_code("shapes").co_filename == file
     assert loader.get_data(file) == PACKAGE["shapes/__init__.py"].encode()
+
+
+def test_loaders_read_beside_the_file_system(shapes, host):
+    import shapes.square as module
+
+    assert module.__file__ in host.read_files
+    loader = module.__loader__
+    # What the host does not have is the file system's answer.
+    with pytest.raises(FileNotFoundError):
+        loader.get_data(f"{shapes.path}/shapes/nowhere.txt")
+    assert loader.get_data(__file__) == Path(__file__).read_bytes()
 
 
 def test_source_encodings_are_honoured(shapes):

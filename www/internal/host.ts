@@ -160,6 +160,14 @@ export class Host {
     return this.#mounts.get(path)?.mount.lacks(file) ?? false;
   }
 
+  /** The bytes of a file of a release; undefined if they are still to come, and for other files. */
+  read(file: string): Uint8Array | undefined {
+    for (const [path, { mount }] of this.#mounts) {
+      if (file.startsWith(`${path}/`)) return mount.peek(file);
+    }
+    return undefined;
+  }
+
   /** Whether a folder is in one that nobody has looked into yet, or is one. */
   hides(path: string, folder: string): boolean {
     return this.#mounts.get(path)?.files.hides(folder.slice(path.length + 1)) ?? false;

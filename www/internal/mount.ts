@@ -105,6 +105,12 @@ export class ReleaseMount {
     return file !== undefined && !this.#objects.has(file.object);
   }
 
+  /** The bytes of a file, a view, if they are there. */
+  peek(path: string): Uint8Array | undefined {
+    const file = this.#find(path);
+    return file !== undefined && this.#objects.has(file.object) ? this.#bytes(file) : undefined;
+  }
+
   /** Gets the bytes of a file at once. Throws what the source throws. */
   bring(path: string): void {
     const file = this.#find(path);

@@ -41,6 +41,9 @@ class Host(Protocol):
     def lacks(self, path: str, file: str) -> bool:
         """Whether the bytes of a file of the release at `path` are still to come."""
 
+    def read(self, file: str) -> bytes | None:
+        """The bytes of a file of a release; None if they are still to come, and for other files."""
+
     async def fetch(self, path: str, modules: str) -> str:
         """Gets what modules of the release at `path`, a list of dotted names, and their imports need.
 
@@ -160,6 +163,10 @@ class PyodideHost:
 
     def lacks(self, path: str, file: str) -> bool:
         return _host().lacks(path, file)
+
+    def read(self, file: str) -> bytes | None:
+        found = _host().read(file)
+        return None if found is None else found.to_bytes()
 
     async def fetch(self, path: str, modules: str) -> str:
         with _coded():
