@@ -212,14 +212,19 @@ function addTo(root: Folder, { paths, spans, folders, shards }: Listing, sizes: 
   folders.forEach((path, index) => {
     folderAt(root, path.split("/"), path).shard = shards[index];
   });
+  // The one before is likely to be in the same folder.
+  let around = { path: "", folder: root };
   paths.forEach((path, index) => {
-    const [object, offset, size] = spans.subarray(3 * index, 3 * index + 3) as unknown as [number, number, number];
+    const number = (place: number) => spans[3 * index + place] as number;
+    const [object, offset, size] = [number(0), number(1), number(2)];
     if (offset + size > (sizes.get(object) ?? Number.POSITIVE_INFINITY)) {
       throw new RangeError(`\`${path}\` lies outside of its object`);
     }
-    const components = path.split("/");
-    const name = components.pop() as string;
-    const { entries } = folderAt(root, components, path);
+    const start = path.lastIndexOf("/") + 1;
+    const parent = path.slice(0, start);
+    if (parent !== around.path) around = { path: parent, folder: folderAt(root, parent.split("/").slice(0, -1), path) };
+    const name = path.slice(start);
+    const { entries } = around.folder;
     if (entries.has(checked(name, path))) throw new RangeError(`\`${path}\` is there twice`);
     entries.set(name, { object, offset, size });
   });

@@ -3,7 +3,9 @@
 //! They save readers bytes and nothing depends on them. So a release before that is not whole in the folder is no
 //! reason to fail: then there is none from it.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 
 use webimport_core::digest::{Expected, Sha256Digest};
 use webimport_core::error::VerifyError;
@@ -132,7 +134,7 @@ impl Repository {
             (own == *name && file.hashes.sha256 == Some(from)).then_some(version)
         })?;
         let path = format!("targets/{name}/{version}/{from}.release.json");
-        let bytes = fs::read(self.root.join(&path)).ok()?;
+        let bytes = read(&self.root.join(&path), limits.manifest)?;
         let expected = Expected {
             subject: path,
             length: None,
@@ -149,10 +151,18 @@ impl Repository {
 
     /// An object as stored, if it is what its entry says.
     fn stored(&self, entry: &ObjectEntry) -> Option<Vec<u8>> {
-        let bytes = fs::read(self.root.join(entry.path())).ok()?;
+        let bytes = read(&self.root.join(entry.path()), entry.size)?;
         entry.expected().check_bytes(&bytes).ok()?;
         Some(bytes)
     }
+}
+
+/// A file that has no more bytes than it should: somebody else may have put it there.
+fn read(path: &Path, limit: u64) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut file = File::open(path).ok()?.take(limit.saturating_add(1));
+    file.read_to_end(&mut bytes).ok()?;
+    (bytes.len() as u64 <= limit).then_some(bytes)
 }
 
 /// The manifest with all of its shards, whose bytes `object` gives.
