@@ -101,6 +101,16 @@ fn a_release_has_an_update_from_the_one_that_its_channel_named() {
         (first.sha256, file.len() as u64)
     );
     assert_eq!(update.version.as_ref().unwrap().to_string(), "1.0");
+
+    // The publisher is told, again where the same is released again.
+    assert_eq!(first.updates, []);
+    for told in [second.updates, released(&repository, "1.1").updates] {
+        let [told] = &told[..] else {
+            panic!("{told:?}");
+        };
+        assert_eq!(told.bytes, update.bytes);
+        assert_eq!(told.from.to_string(), "1.0");
+    }
 }
 
 #[test]

@@ -28,7 +28,9 @@ use crate::keyring::Keyring;
 use crate::observe::{Event, Observer, Unit};
 use crate::pack::{Layout, Packed};
 use crate::project::{self, ProjectError, Settings};
-use crate::repository::{Publication, Published, Repository, RepositoryError, Validity};
+use crate::repository::{
+    Publication, Published, Repository, RepositoryError, UpdateSummary, Validity,
+};
 use crate::requirement;
 use crate::shards;
 use crate::verify;
@@ -106,6 +108,8 @@ pub struct Released {
     pub bytes: u64,
     /// All files, in bytes.
     pub decoded_bytes: u64,
+    /// From which earlier releases readers fetch what has changed, and no more.
+    pub updates: Vec<UpdateSummary>,
     /// What the publisher should know.
     pub notes: Vec<String>,
 }
@@ -355,6 +359,8 @@ pub fn release(
         total: publication.objects.len() as u64 + 4,
     });
     let change = repository.publish(&publication, &options.keys, &options.validity, observer)?;
+    let targets = repository.remembered(&options.keys)?.targets;
+    let updates = Repository::published_updates(&targets, &manifest.name, &manifest.version);
     Ok(Released {
         change,
         name: manifest.name,
@@ -373,6 +379,7 @@ pub fn release(
         shards: divided.shards,
         bytes: divided.bytes,
         decoded_bytes: divided.decoded_bytes,
+        updates,
         notes,
     })
 }

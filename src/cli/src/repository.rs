@@ -8,6 +8,8 @@
 
 mod updates;
 
+pub use updates::UpdateSummary;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;

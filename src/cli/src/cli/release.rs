@@ -124,7 +124,12 @@ impl Report for Released {
             bytes(self.decoded_bytes),
             counted(self.objects, "object"),
             bytes(self.bytes)
-        )
+        )?;
+        for update in &self.updates {
+            let size = bytes(update.bytes);
+            writeln!(out, "  update    {size} for readers of {}", update.from)?;
+        }
+        Ok(())
     }
 
     fn notes(&self) -> &[String] {

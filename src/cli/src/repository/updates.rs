@@ -7,11 +7,12 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use serde::Serialize;
 use webimport_core::digest::{Expected, Sha256Digest};
 use webimport_core::error::VerifyError;
 use webimport_core::limits::Limits;
 use webimport_core::manifest::{Manifest, ObjectEntry, object_path};
-use webimport_core::metadata::{Targets, parse_release_target, release_target};
+use webimport_core::metadata::{TargetFile, Targets, parse_release_target, release_target};
 use webimport_core::names::{ReleaseName, Version};
 use webimport_core::trust::Verified;
 use webimport_core::update::{MAX_UPDATES, UpdateEntry};
@@ -20,6 +21,15 @@ use super::{Publication, Repository};
 use crate::shards;
 use crate::update::{Made, Release, make};
 use crate::verify::decoded;
+
+/// An update that readers of an earlier release fetch in place of the objects that have changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UpdateSummary {
+    /// The earlier release.
+    pub from: Version,
+    /// Bytes as stored.
+    pub bytes: u64,
+}
 
 /// What metadata are to say of a release's updates, and the files that are not there.
 #[derive(Default)]
@@ -61,6 +71,25 @@ impl Repository {
         let surplus = entries.len().saturating_sub(MAX_UPDATES);
         entries.drain(..surplus);
         Updates { entries, files }
+    }
+
+    /// Those of a published release, in the order in which they were made: from which version, in how many bytes as
+    /// stored. One whose version is gone saves nobody anything.
+    pub(crate) fn published_updates(
+        targets: &Targets,
+        name: &ReleaseName,
+        version: &Version,
+    ) -> Vec<UpdateSummary> {
+        let limits = Limits::default();
+        let release = targets.targets.get(&release_target(name, version));
+        let entries = release.map(TargetFile::updates).unwrap_or_default();
+        let summary = |entry: &UpdateEntry| {
+            Some(UpdateSummary {
+                from: version_of(targets, name, entry.from)?,
+                bytes: entry.object(&limits).ok()?.size,
+            })
+        };
+        entries.iter().filter_map(summary).collect()
     }
 
     /// Whether the file is there as it should be.
@@ -129,10 +158,7 @@ impl Repository {
         from: Sha256Digest,
         limits: &Limits,
     ) -> Option<(Vec<u8>, Verified<Manifest>)> {
-        let version: Version = targets.targets.iter().find_map(|(path, file)| {
-            let (own, version) = parse_release_target(path)?;
-            (own == *name && file.hashes.sha256 == Some(from)).then_some(version)
-        })?;
+        let version = version_of(targets, name, from)?;
         let path = format!("targets/{name}/{version}/{from}.release.json");
         let bytes = read(&self.root.join(&path), limits.manifest)?;
         let expected = Expected {
@@ -155,6 +181,14 @@ impl Repository {
         entry.expected().check_bytes(&bytes).ok()?;
         Some(bytes)
     }
+}
+
+/// The version of the release whose manifest has the digest.
+fn version_of(targets: &Targets, name: &ReleaseName, sha256: Sha256Digest) -> Option<Version> {
+    targets.targets.iter().find_map(|(path, file)| {
+        let (own, version) = parse_release_target(path)?;
+        (own == *name && file.hashes.sha256 == Some(sha256)).then_some(version)
+    })
 }
 
 /// A file that has no more bytes than it should: somebody else may have put it there.
