@@ -85,6 +85,8 @@ pub(crate) async fn both<A, B>(
 #[derive(Default)]
 pub(crate) struct Pending {
     bytes: Cell<u64>,
+    /// How often some have arrived.
+    arrivals: Cell<u64>,
     waiting: RefCell<Vec<Waker>>,
 }
 
@@ -96,6 +98,7 @@ impl Pending {
 
     pub(crate) fn done(&self, bytes: u64) {
         self.bytes.set(self.bytes.get() - bytes);
+        self.arrivals.set(self.arrivals.get() + 1);
         for waker in self.waiting.take() {
             waker.wake();
         }
@@ -106,10 +109,11 @@ impl Pending {
         self.bytes.get()
     }
 
-    /// Waits until none are.
-    pub(crate) async fn all_done(&self) {
+    /// Waits until some more have arrived.
+    pub(crate) async fn arrival(&self) {
+        let seen = self.arrivals.get();
         poll_fn(|context| {
-            if self.bytes.get() == 0 {
+            if self.arrivals.get() != seen {
                 return Poll::Ready(());
             }
             self.waiting.borrow_mut().push(context.waker().clone());

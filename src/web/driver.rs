@@ -475,6 +475,9 @@ impl Load<'_> {
 
     /// Begins to read what the last load of a whole release brought, as the next one is likely to bring it, too.
     async fn hurry(&self, release: Sha256Digest) {
+        if self.loaded.contains(&release) {
+            return;
+        }
         let visited = self.visits(release).await;
         if visited.len() <= EARLY {
             for sha256 in visited {
@@ -1003,6 +1006,8 @@ impl Load<'_> {
         if !used.is_empty() {
             store.add_visits(target.sha256, &used).await;
         }
+        // Before, there were none.
+        self.visited.take();
     }
 
     /// The manifest, if the cache has it.

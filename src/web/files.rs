@@ -190,6 +190,8 @@ impl Files {
         let watch = Watch::silent(&traffic);
         let plan = self.plan(modules, &watch).await?;
         let supply = self.get(&plan.now, &watch).await?;
+        // Whoever asked for them beforehand may be about to leave.
+        self.objects.store.written().await;
         self.remember(&supply.objects).await;
         Ok(supply)
     }
@@ -364,7 +366,12 @@ impl Files {
 
     /// Gets what the load left out, and holds it. An error says, too, that the cache has refused what the load brought.
     pub(crate) async fn follow(&self) -> Result<(), Error> {
-        self.hold(&self.later).await?;
+        let held = self.hold(&self.later).await;
+        self.kept().await.and(held)
+    }
+
+    /// Waits until the cache has what was brought. An error, if it refused some of it and nobody knows yet.
+    async fn kept(&self) -> Result<(), Error> {
         self.objects.store.written().await;
         match self.objects.store.trouble() {
             Some(trouble) if self.is_kept => Err(trouble.into()),
@@ -384,19 +391,33 @@ impl Files {
     pub(crate) async fn complete(&self) -> Result<(), Error> {
         let traffic = Traffic::default();
         let watch = Watch::silent(&traffic);
-        loop {
-            let unknown = self.manifest.borrow().unknown_shards();
-            if unknown.is_empty() {
-                break;
-            }
-            self.bring(&unknown, &watch).await?;
-        }
+        let listed = self.list_all(&watch).await;
         let all: Vec<usize> = (0..self.manifest.borrow().objects.len())
             .filter(|index| self.entry(*index).is_some())
             .collect();
         let held = self.hold(&all).await;
-        self.objects.store.written().await;
-        held
+        listed.and(held).and(self.kept().await)
+    }
+
+    /// Adds all shards. One that cannot be had keeps none of the others away.
+    async fn list_all(&self, watch: &Watch<'_>) -> Result<(), Error> {
+        loop {
+            let unknown = self.manifest.borrow().unknown_shards();
+            let Some(first) = unknown.first() else {
+                return Ok(());
+            };
+            let entries = shards::entries(&self.manifest.borrow(), &unknown)?;
+            let found = self.objects.those_there(&entries, watch).await;
+            let mut is_more_known = false;
+            for (index, object) in unknown.iter().zip(found) {
+                let added = object.map(|object| self.add(*index, &object.bytes));
+                is_more_known |= matches!(added, Some(Ok(())));
+            }
+            if !is_more_known {
+                // For the reason.
+                return self.bring(&[*first], watch).await.map(|_| ());
+            }
+        }
     }
 
     /// Gets objects that nobody waits for, each by itself: one that cannot be had keeps none of the others away.

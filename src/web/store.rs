@@ -9,7 +9,7 @@
 //! | `objects` | digest, hex | the bytes of that digest, decoded where they were not transferred so, `Uint8Array` |
 //! | `sizes` | digest, hex | their number, so that a sum needs no bytes |
 //! | `metadata` | root pin, hex | all metadata files of one repository, one record: `{roots, timestamp, snapshot, targets, whole, clockFloor}` |
-//! | `visits` | manifest digest, hex | the digests of the objects and shards of a release that were used beyond its first load, decoded, one behind the other, `Uint8Array` |
+//! | `visits` | manifest digest, hex | the digests of the objects and shards of a release that were used, those of the load itself where it brought the whole release, decoded, one behind the other, `Uint8Array` |
 //! | `first_use` | repository URL | the root pin that was trusted on first use, hex |
 
 mod database;
@@ -50,8 +50,10 @@ const MAX_ROOTS: u32 = 4096;
 const MAX_TARGETS: usize = 1024;
 /// Bytes that a record of visits may have: a million objects and shards, more than anybody uses.
 const MAX_VISITS: u32 = 32_000_000;
-/// Bytes that may wait to be written while whoever brings them goes on.
+/// Bytes that may be on their way to the database while whoever brings them goes on.
 const MAX_PENDING: u64 = 64 * 1024 * 1024;
+/// Bytes that may wait while somebody reads: what a page that is closed has to fetch once more.
+const MAX_QUEUED: u64 = 16 * 1024 * 1024;
 /// Bytes of a digest.
 const DIGEST: usize = 32;
 /// 9999-12-31T23:59:59Z, the last time that metadata can state.
@@ -64,8 +66,8 @@ pub(crate) struct Store {
     opening: Turns,
     /// What the database has not taken yet, or could not take: that for the life of the page.
     memory: Memory,
-    /// Objects that are to be written.
-    queue: RefCell<Vec<(Sha256Digest, Uint8Array)>>,
+    /// Objects that are to be written, with what they count in `pending`.
+    queue: RefCell<Vec<(Sha256Digest, Uint8Array, u64)>>,
     /// How many of those who read would wait for writing.
     readers: Cell<usize>,
     /// Of the queue, and of what is being written.
@@ -162,21 +164,27 @@ impl Store {
     }
 
     /// As [`put_object`](Self::put_object), but the bytes are there at once, and in the database when they have been
-    /// [written](Self::written). Waits only where too many are on their way there.
+    /// [written](Self::written). Waits only where too many are on their way there, and then for these alone.
     pub(crate) async fn keep_object(self: &Rc<Self>, sha256: Sha256Digest, bytes: &Uint8Array) {
         if self.pending.bytes() > MAX_PENDING {
-            self.written().await;
+            self.write();
+            self.put_object(sha256, bytes).await;
+            return;
         }
-        self.pending.add(pending_size(bytes));
+        // One without bytes is on its way, too.
+        let size = u64::from(bytes.length()) + 1;
+        self.pending.add(size);
         let mut objects = self.memory.objects.borrow_mut();
         objects.insert(sha256, bytes.clone());
-        self.queue.borrow_mut().push((sha256, bytes.clone()));
-        if self.readers.get() == 0 {
+        drop(objects);
+        self.queue.borrow_mut().push((sha256, bytes.clone(), size));
+        let queued: u64 = self.queue.borrow().iter().map(|(.., size)| size).sum();
+        if self.readers.get() == 0 || queued > MAX_QUEUED {
             self.write();
         }
     }
 
-    /// Leaves objects unwritten as long as what it returns is there: the database answers no reader while it writes.
+    /// Leaves some objects unwritten as long as what it returns is there: the database answers no reader while it writes.
     pub(crate) fn reading(self: &Rc<Self>) -> Reading {
         self.readers.set(self.readers.get() + 1);
         Reading(Rc::clone(self))
@@ -184,16 +192,21 @@ impl Store {
 
     /// Waits until the database has all objects, or has refused them.
     pub(crate) async fn written(self: &Rc<Self>) {
-        self.write();
-        self.pending.all_done().await;
+        loop {
+            self.write();
+            if self.pending.bytes() == 0 {
+                return;
+            }
+            self.pending.arrival().await;
+        }
     }
 
     fn write(self: &Rc<Self>) {
-        for (sha256, bytes) in self.queue.take() {
+        for (sha256, bytes, size) in self.queue.take() {
             let store = Rc::clone(self);
             spawn_local(async move {
                 store.put_object(sha256, &bytes).await;
-                store.pending.done(pending_size(&bytes));
+                store.pending.done(size);
             });
         }
     }
@@ -239,8 +252,8 @@ impl Store {
         }
     }
 
-    /// The objects and shards that visits of a release have come to use beyond what its load brings, by the digest of
-    /// their decoded bytes, in order, unchecked.
+    /// The objects and shards that visits of a release have come to use, and of a whole release those that its load
+    /// brought, by the digest of their decoded bytes, in order, unchecked.
     pub(crate) async fn visits(&self, release: Sha256Digest) -> Vec<Sha256Digest> {
         if let Some(kept) = self.memory.visits.borrow().get(&release) {
             return kept.clone();
@@ -525,11 +538,6 @@ impl Store {
         *self.trouble.borrow_mut() = Some(error.clone());
         error
     }
-}
-
-/// One without bytes is on its way, too.
-fn pending_size(bytes: &Uint8Array) -> u64 {
-    u64::from(bytes.length()) + 1
 }
 
 /// See [`Store::reading`].

@@ -18,6 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
         what_a_cell_imports_is_prefetched_by_looking_into_its_folders_alone,
         a_second_visit_needs_no_server_for_what_the_first_one_looked_into,
         after_a_prefetch_of_everything_no_folder_needs_the_network,
+        a_lost_shard_keeps_a_prefetch_of_everything_from_nothing_else,
         a_bad_shard_is_refused_before_anything_of_it_is_imported,
         a_shard_that_is_signed_and_wrong_is_refused,
     ]
@@ -261,6 +262,24 @@ async fn after_a_prefetch_of_everything_no_folder_needs_the_network(context: Con
         assert_eq!(found, json!([1, 2, 4, 18]), "{realm:?}");
         page.kill().await;
     }
+}
+
+async fn a_lost_shard_keeps_a_prefetch_of_everything_from_nothing_else(context: Context) {
+    let (site, lib) = (Site::start().await, Lib::open(&lib()).await);
+    // Around `lib.a.x` and `lib.a.y`.
+    let lost = lib.shard("lib/a/__init__.py", "lib/a/x/one.py");
+    lib.server.fault(&lost, Fault::Status(404));
+    let page = context.open(&site, &lib.setup(Realm::Page)).await;
+    page.run(&lib.load()).await;
+    let raised = page.raises("await release.prefetch()").await;
+    assert_eq!(raised.code(), "fetch.not_found", "{raised}");
+    lib.server.stop().await;
+    assert_eq!(
+        page.run("import lib.b.deep.more\nlib.b.deep.more.MORE")
+            .await,
+        4
+    );
+    page.kill().await;
 }
 
 async fn a_bad_shard_is_refused_before_anything_of_it_is_imported(context: Context) {

@@ -186,6 +186,7 @@ class FakeHost:
         return "\n".join(str(file.relative_to(root)) for file in files)
 
     def read(self, file):
+        assert isinstance(file, str)
         self.read_files.append(file)
         root = next((root for root in self.mounted if _finder.contains(root, file)), None)
         if root is None or self.lacks(root, file) or not Path(file).is_file():

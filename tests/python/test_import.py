@@ -131,6 +131,7 @@ def test_loaders_read_beside_the_file_system(shapes, host):
     with pytest.raises(FileNotFoundError):
         loader.get_data(f"{shapes.path}/shapes/nowhere.txt")
     assert loader.get_data(__file__) == Path(__file__).read_bytes()
+    assert loader.get_data(Path(module.__file__)) == PACKAGE["shapes/square.py"].encode()
 
 
 def test_source_encodings_are_honoured(shapes):

@@ -357,6 +357,32 @@ async fn what_is_being_written_is_there_at_once_and_then_in_the_database() {
     store.written().await;
     assert!(Store::new().object(read).await.is_some());
 
+    // However much comes at once, and whoever reads: nobody waits for a reader.
+    let reading = store.reading();
+    let large: Vec<_> = (0..30_u32)
+        .map(|index| {
+            let bytes = Uint8Array::new_with_length(4 * 1024 * 1024);
+            bytes.set_index(0, u8::try_from(index).unwrap());
+            (Sha256Digest::of(&index.to_be_bytes()), bytes)
+        })
+        .collect();
+    let keep = |part: usize| {
+        let (store, large) = (&store, &large);
+        Box::pin(async move {
+            for (sha256, bytes) in large.iter().skip(part * 15).take(15) {
+                store.keep_object(*sha256, bytes).await;
+            }
+        })
+    };
+    both(keep(0), keep(1)).await;
+    drop(reading);
+    store.written().await;
+    let next = Store::new();
+    for (sha256, _) in &large {
+        assert!(next.object(*sha256).await.is_some());
+        next.drop_object(*sha256).await;
+    }
+
     // What counts or empties waits for it.
     let (later, object) = bytes("kept in passing, and counted");
     store.keep_object(later, &object).await;

@@ -301,8 +301,13 @@ pub fn release(
             observer,
             notes: RefCell::new(&mut notes),
         };
-        let pyodide = options.pyodide.as_deref();
-        bytecode::compile(&choice, pyodide, options.source, &files, &noting)?
+        bytecode::compile(
+            &choice,
+            options.pyodide.as_deref(),
+            options.source,
+            &files,
+            &noting,
+        )?
     };
     notes.extend(bytecode.iter().flat_map(failures));
     notes.extend(missing_main_tag(&bytecode, options.source));
@@ -359,9 +364,8 @@ pub fn release(
         total: publication.objects.len() as u64 + 4,
     });
     let change = repository.publish(&publication, &options.keys, &options.validity, observer)?;
-    let targets = repository.remembered(&options.keys)?.targets;
-    let updates = Repository::published_updates(&targets, &manifest.name, &manifest.version);
     Ok(Released {
+        updates: repository.published_updates(&publication, &options.keys),
         change,
         name: manifest.name,
         version: manifest.version,
@@ -379,7 +383,6 @@ pub fn release(
         shards: divided.shards,
         bytes: divided.bytes,
         decoded_bytes: divided.decoded_bytes,
-        updates,
         notes,
     })
 }

@@ -340,7 +340,7 @@ impl Manifest {
     }
 
     /// Parses bytes that must be `expected` and describe the release `name` (and `version`, where it is
-    /// known). `sha256`: of the bytes, which the host may hash faster than this module.
+    /// known). `sha256` is believed to be that of the bytes: the host may hash them faster than this module.
     ///
     /// # Errors
     /// [`VerifyError`] for other bytes, or for a manifest that breaks a rule of the format.

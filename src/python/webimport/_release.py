@@ -134,7 +134,8 @@ class Release:
         Imports do that themselves where Python can wait for the network; this is for where it cannot. Without
         names, everything comes, so that no import, no traceback and no file of the release needs the network again;
         what is over 128 MiB goes into the cache alone, from which imports that can wait, and
-        `prefetch` by name, get it. Raises `ResolveError` for a module that the release does not have, `FetchError`.
+        `prefetch` by name, get it. Raises `ResolveError` for a module that the release does not have, `FetchError`, and
+        `StoreError` where all is there but the browser refuses to keep it.
         """
         if not all(isinstance(module, str) for module in modules):
             raise ConfigError(

@@ -17,7 +17,8 @@ use webimport_core::names::{ReleaseName, Version};
 use webimport_core::trust::Verified;
 use webimport_core::update::{MAX_UPDATES, UpdateEntry};
 
-use super::{Publication, Repository};
+use super::{Publication, Repository, State};
+use crate::keyring::Keyring;
 use crate::shards;
 use crate::update::{Made, Release, make};
 use crate::verify::decoded;
@@ -74,18 +75,22 @@ impl Repository {
     }
 
     /// Those of a published release, in the order in which they were made: from which version, in how many bytes as
-    /// stored. One whose version is gone saves nobody anything.
+    /// stored. One whose version is gone saves nobody anything. None, if what is published cannot be read again.
     pub(crate) fn published_updates(
-        targets: &Targets,
-        name: &ReleaseName,
-        version: &Version,
+        &self,
+        publication: &Publication,
+        keys: &Keyring,
     ) -> Vec<UpdateSummary> {
+        let Ok(State { targets, .. }) = self.remembered(keys) else {
+            return Vec::new();
+        };
         let limits = Limits::default();
+        let Publication { name, version, .. } = publication;
         let release = targets.targets.get(&release_target(name, version));
         let entries = release.map(TargetFile::updates).unwrap_or_default();
         let summary = |entry: &UpdateEntry| {
             Some(UpdateSummary {
-                from: version_of(targets, name, entry.from)?,
+                from: version_of(&targets, name, entry.from)?,
                 bytes: entry.object(&limits).ok()?.size,
             })
         };
