@@ -296,19 +296,7 @@ pub fn release(
     let requires_python = requires_python(&wheels);
     let distributions = distributions(&wheels);
     let mut files = merge(wheels)?;
-    let bytecode = {
-        let noting = Noting {
-            observer,
-            notes: RefCell::new(&mut notes),
-        };
-        bytecode::compile(
-            &choice,
-            options.pyodide.as_deref(),
-            options.source,
-            &files,
-            &noting,
-        )?
-    };
+    let bytecode = compiled(options, &choice, &files, observer, &mut notes)?;
     notes.extend(bytecode.iter().flat_map(failures));
     notes.extend(missing_main_tag(&bytecode, options.source));
 
@@ -385,6 +373,21 @@ pub fn release(
         decoded_bytes: divided.decoded_bytes,
         notes,
     })
+}
+
+/// The bytecode of the files. What there is to say of it goes into the notes.
+fn compiled(
+    options: &ReleaseOptions,
+    choice: &BytecodeChoice,
+    files: &BTreeMap<String, Vec<u8>>,
+    observer: &dyn Observer,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Bytecode>, ReleaseError> {
+    let notes = RefCell::new(notes);
+    let noting = Noting { observer, notes };
+    let pyodide = options.pyodide.as_deref();
+    let made = bytecode::compile(choice, pyodide, options.source, files, &noting)?;
+    Ok(made)
 }
 
 /// What interpreters that were named leave to readers of the newest Pyodide.
