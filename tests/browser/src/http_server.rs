@@ -1,5 +1,6 @@
 //! A loopback HTTP server that can be stopped, started again on its port, and told to hang up without an answer.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,12 +48,7 @@ impl HttpServer {
         H: Fn(Request<Body>) -> F + Send + Sync + 'static,
         F: Future<Output = Reply> + Send + 'static,
     {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .expect("a loopback port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let (listener, address) = unused().await;
         let handler: Arc<Handler> = Arc::new(move |request| Box::pin(handler(request)));
         let server = Self {
             address,
@@ -146,5 +142,23 @@ pub async fn ask(router: axum::Router, request: Request<Body>) -> Response<Body>
         tower::ServiceExt::oneshot(router, request).await;
     match answer {
         Ok(response) => response,
+    }
+}
+
+/// A port that no server of this process has had. A system gives ports out again, and a page finds what an earlier one has
+/// stored under the same origin.
+async fn unused() -> (TcpListener, SocketAddr) {
+    static USED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a loopback port");
+        let address = listener
+            .local_addr()
+            .expect("a bound socket has an address");
+        let mut used = USED.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.insert(address.port()) {
+            return (listener, address);
+        }
     }
 }
