@@ -68,7 +68,7 @@ pub(crate) struct Store {
     memory: Memory,
     /// Objects that are to be written, with what they count in `pending`.
     queue: RefCell<Vec<(Sha256Digest, Uint8Array, u64)>>,
-    /// How many of those who read would wait for writing.
+    /// How many there are for whom writing waits.
     readers: Cell<usize>,
     /// Of the queue, and of what is being written.
     pending: Pending,

@@ -14,7 +14,7 @@
 //! | `….cold`, `warm`, `pinned`, `offline` | by webimport: with an empty cache; with a full one; with a full one and a pin; the same as `warm` without a server |
 //! | `….micropip` | by micropip, from the wheels |
 //! | `….load_package`, `load_package_pyc` | by Pyodide's `loadPackage`, from the wheels; from wheels with bytecode in place of sources |
-//! | `….limit` | importing alone, from wheels with bytecode that are installed |
+//! | `….limit` | importing alone, the files of wheels with bytecode being in the file system |
 //! | `….X_load` | of `X`, what loading takes, before the import |
 //! | `….X_bytes`, `X_requests` | what `X` asks for until the import is done: bodies, and requests without preflights |
 //! | `….X_over_Y` | ratio of medians |

@@ -306,6 +306,14 @@ mod tests {
         .collect()
     }
 
+    fn paths_by_object(packed: &Packed) -> Vec<Vec<&str>> {
+        let mut objects = vec![Vec::new(); packed.objects.len()];
+        for file in &packed.files {
+            objects[file.object].push(&*file.path);
+        }
+        objects
+    }
+
     #[test]
     fn small_files_share_a_pack_and_large_ones_are_alone() {
         let packed = pack(&[
@@ -354,12 +362,8 @@ mod tests {
                 |_| (),
             )
             .unwrap();
-        let mut objects = vec![Vec::new(); packed.objects.len()];
-        for file in &packed.files {
-            objects[file.object].push(&*file.path);
-        }
         assert_eq!(
-            objects,
+            paths_by_object(&packed),
             [
                 &["a/__init__.py", "a/b/__init__.py"][..],
                 &["a/b.py"],
@@ -423,12 +427,8 @@ mod tests {
         packed
             .add(content, None, Layout::Partial(&together), |_| ())
             .unwrap();
-        let mut objects = vec![Vec::new(); packed.objects.len()];
-        for file in &packed.files {
-            objects[file.object].push(&*file.path);
-        }
         assert_eq!(
-            objects,
+            paths_by_object(&packed),
             [
                 &["a/__init__.py"][..],
                 &["a/empty.py"],
