@@ -239,7 +239,7 @@ async fn freeze_pins_what_is_loaded(context: Context) {
     let frozen = frozen.as_str().expect("text").to_owned();
     let from_javascript: String = page.value("return webimport.freeze()", json!([])).await;
     assert_eq!(from_javascript, frozen);
-    page.kill().await;
+    page.leave().await;
 
     // A page that has nothing but that text loads the same, by its bare name, without asking anybody.
     shop.server.stop().await;

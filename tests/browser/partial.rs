@@ -196,7 +196,7 @@ async fn later_imports_bring_what_they_need_and_the_next_visit_remembers(context
             "{realm:?}"
         );
         page.run("await release.prefetch('big.p20.m07')").await;
-        page.kill().await;
+        page.leave().await;
 
         // The same set at once, from the cache.
         let page = context.open(&site, &big().setup(&server, realm)).await;
@@ -241,7 +241,7 @@ async fn a_partial_release_is_whole_offline_after_a_prefetch(context: Context) {
         "the entry and its package's data; the package itself is empty, and asked of nobody"
     );
     page.run("await release.prefetch()").await;
-    page.kill().await;
+    page.leave().await;
     server.stop().await;
     let page = context.open(&site, &setup).await;
     let found = page

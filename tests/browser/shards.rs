@@ -224,7 +224,7 @@ async fn a_second_visit_needs_no_server_for_what_the_first_one_looked_into(conte
             lib.load()
         ))
         .await;
-        page.kill().await;
+        page.leave().await;
         lib.server.stop().await;
         let page = context.open(&site, &lib.setup(realm)).await;
         let found = page

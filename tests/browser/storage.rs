@@ -73,6 +73,7 @@ const SUM: usize = PARTS * (PARTS - 1) / 2;
 async fn first_visit(context: &Context, site: &Site, shop: &Shop) -> Page {
     let page = context.open(site, &shop.setup()).await;
     assert_eq!(page.run(&shop.use_all("")).await, SUM);
+    page.kept().await;
     page
 }
 

@@ -176,14 +176,14 @@ async fn a_release_of_a_delegated_role_loads_with_and_without_its_server(context
             (&trust["role"], &trust["expired"]),
             (&json!(TEAM), &json!(false))
         );
-        page.kill().await;
+        page.leave().await;
 
         // What is cached of the role is not fetched again, and does without the server.
         let page = visit(&context, &bench.site, &setup).await;
         let again = bench.gives(&page, ", version='1.0'").await;
         assert!(again.is_current("1.0"), "{again:?}");
         assert_eq!(bench.server.served(TEAM_FILES), 1);
-        page.kill().await;
+        page.leave().await;
         bench.server.stop().await;
         let page = visit(&context, &bench.site, &setup).await;
         let mut offline = bench.gives(&page, "").await;
@@ -228,7 +228,7 @@ async fn a_delegated_role_that_another_key_signed_is_refused(context: Context) {
         refuses(&page, &bench.load(""), &["verify.threshold"]).await;
         let offline = bench.gives(&page, ", offline='only'").await;
         assert_eq!(offline.value, "1.0", "{offline:?}");
-        page.kill().await;
+        page.leave().await;
     }
 }
 
@@ -244,7 +244,7 @@ async fn a_refresh_that_breaks_off_leaves_what_was_loaded_and_remembers_what_it_
         let page = bench.visit(&context).await;
         let seen = bench.gives(&page, "").await;
         assert!(seen.is_current("1.0"), "{seen:?}");
-        page.kill().await;
+        page.leave().await;
         let old = bench.repository.file("metadata/timestamp.json");
         bench.publish("2.0");
 
@@ -259,7 +259,7 @@ async fn a_refresh_that_breaks_off_leaves_what_was_loaded_and_remembers_what_it_
                 refuses(&page, &bench.load(""), &[code]).await;
             }
         }
-        page.kill().await;
+        page.leave().await;
         bench.server.mend();
 
         let page = bench.visit(&context).await;
@@ -286,7 +286,7 @@ async fn a_key_that_was_seen_to_be_revoked_stays_revoked(context: Context) {
     let mut bench = Bench::new().await;
     let page = bench.visit(&context).await;
     bench.gives(&page, "").await;
-    page.kill().await;
+    page.leave().await;
 
     let new = key(Algorithm::EcdsaP256, 20);
     bench.repository.set_key(RoleKind::Timestamp, new.clone());
@@ -345,7 +345,7 @@ async fn what_has_expired_does_not_come_back_with_the_clock(context: Context) {
     let page = visit_ahead(&context, &bench, Realm::Page, 0).await;
     let seen = bench.gives(&page, "").await;
     assert!(seen.is_current("1.0"), "{seen:?}");
-    page.kill().await;
+    page.leave().await;
 
     // Forty days on, with metadata for thirty; and then the clock is as it was.
     for (days, realm) in [(40, Realm::Page), (0, Realm::Worker)] {
@@ -378,7 +378,7 @@ async fn what_has_expired_does_not_come_back_with_the_clock(context: Context) {
         assert!(seen.is_current("1.0"), "{days} days: {seen:?}");
         let seen = bench.gives(&page, ", offline='only'").await;
         assert!(!seen.expired && seen.warnings.is_empty(), "{seen:?}");
-        page.kill().await;
+        page.leave().await;
     }
 }
 

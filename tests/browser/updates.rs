@@ -75,7 +75,7 @@ impl Shop {
                 .await,
             "1.0"
         );
-        page.kill().await;
+        page.leave().await;
         shop.server.forget_requests();
         shop
     }
@@ -174,7 +174,7 @@ async fn one_changed_module_costs_one_request_and_runs(context: Context) {
         (&load["network"]["files"], codes(&load)),
         (&json!(0), vec![])
     );
-    page.kill().await;
+    page.leave().await;
 
     // What was made is kept.
     shop.server.forget_requests();
@@ -187,7 +187,7 @@ async fn one_changed_module_costs_one_request_and_runs(context: Context) {
         ),
         (0, 0)
     );
-    page.kill().await;
+    page.leave().await;
     shop.server.stop().await;
     let page = shop.page(&context).await;
     let offline = format!("{}\n{source}", shop.cell("", ", offline='only'"));
@@ -216,7 +216,7 @@ async fn an_update_that_was_changed_on_the_way_is_done_without_and_said(context:
         let forget = "import webimport; await webimport.cache.clear()";
         page.run(&format!("{forget}\n{}", shop.cell("@1.0", "")))
             .await;
-        page.kill().await;
+        page.leave().await;
         shop.server.fault(&shop.update_path(), fault.clone());
         shop.server.forget_requests();
         let page = shop.page(&context).await;
@@ -300,7 +300,7 @@ async fn a_signed_update_that_makes_something_else_is_done_without_and_said(cont
         page.run("import webimport; await webimport.cache.clear()")
             .await;
         assert_eq!(page.run(&cell).await, "1.0");
-        page.kill().await;
+        page.leave().await;
         repository.add(TARGETS, &new);
         let (entry, file) = update(&old, &header, literals);
         repository.add_update(TARGETS, &new, entry, file);
@@ -402,7 +402,7 @@ async fn modules_that_were_used_come_with_the_next_release(context: Context) {
         "{load}\nawait release.prefetch('big.m07', 'big.m08')"
     ))
     .await;
-    page.kill().await;
+    page.leave().await;
 
     big("1.1", Some("big/added.py"));
     server.forget_requests();
@@ -417,7 +417,7 @@ async fn modules_that_were_used_come_with_the_next_release(context: Context) {
         (server.served("targets/*"), server.served("objects/*")),
         (0, 1)
     );
-    page.kill().await;
+    page.leave().await;
 
     server.forget_requests();
     let page = context.open(&site, &setup).await;

@@ -259,7 +259,7 @@ async fn a_pinned_release_loads_without_a_request(context: Context) {
         // The sources, too, which nobody waited for.
         page.run("release = await loadRelease('networkx'); await release.prefetch()")
             .await;
-        page.kill().await;
+        page.leave().await;
         server.forget_requests();
 
         let page = context.open(&site, &setup(&server.url(), realm)).await;
@@ -345,7 +345,7 @@ async fn progress_goes_from_metadata_to_done(context: Context) {
             json!(phases),
             "{visit}: the callback sees what the events say"
         );
-        page.kill().await;
+        page.leave().await;
     }
 }
 

@@ -108,6 +108,18 @@ impl Page {
         client.refresh().await.expect("the page loads again");
     }
 
+    /// Waits until the cache has what the page brought: a load does not.
+    pub async fn kept(&self) {
+        self.run("import webimport\nawait webimport.cache.info()")
+            .await;
+    }
+
+    /// Closes the tab when all is [`kept`](Self::kept).
+    pub async fn leave(self) {
+        self.kept().await;
+        self.kill().await;
+    }
+
     /// Closes the tab at once, whatever it is doing.
     pub async fn kill(self) {
         let client = self.session.in_window(&self.window).await;
