@@ -144,6 +144,27 @@ pub(crate) struct Progress<'a> {
     cached: bool,
 }
 
+impl Progress<'_> {
+    /// JSON text.
+    pub(crate) fn to_text(&self) -> Option<String> {
+        serde_json::to_string(self).ok()
+    }
+}
+
+impl Prepared {
+    /// Whether a load for this request would give the same.
+    pub(crate) fn fits(&self, request: &Request) -> bool {
+        let Description {
+            sha256,
+            partial,
+            incomplete,
+            ..
+        } = &self.description;
+        let comes_in_time = request.waits || *partial || !incomplete;
+        comes_in_time && !request.loaded.contains(sha256)
+    }
+}
+
 /// Everything that a load needs and does not change.
 pub(crate) struct Driver {
     store: Rc<Store>,
@@ -272,13 +293,23 @@ impl Driver {
         }
     }
 
+    /// When the load began.
+    pub(crate) fn now(&self) -> UnixTime {
+        self.now
+    }
+
+    /// What a request asks for.
+    pub(crate) fn resolve(&self, request: &Request) -> Result<Resolution, Error> {
+        Resolution::of(&request.url, &request.options, &self.config)
+    }
+
     /// Loads a release up to the point where Python can have it.
     pub(crate) async fn load(
         &self,
         request: Request,
         on_progress: &dyn Fn(&Progress<'_>),
     ) -> Result<Prepared, Error> {
-        let resolution = Resolution::of(&request.url, &request.options, &self.config)?;
+        let resolution = self.resolve(&request)?;
         let label = match (&resolution.selector, resolution.sha256) {
             (Some(selector), _) => format!("{}@{selector}", resolution.name),
             (None, Some(_)) => resolution.name.to_string(),
@@ -322,9 +353,7 @@ impl Load<'_> {
         // A release that is there already has its names itself.
         let already = self.loaded.contains(&found.target.sha256);
         if !already {
-            manifest.check_python(&request.python.version)?;
-            manifest.check_shadowing(&request.occupied, &request.options.allow_shadow)?;
-            manifest.check_namespaces(&request.namespaces, &request.options.allow_shadow)?;
+            request.admit(manifest)?;
         }
 
         let tag = &self.tag;

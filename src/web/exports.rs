@@ -26,6 +26,7 @@ use webimport_core::time::UnixTime;
 use crate::bytes;
 use crate::driver::{Driver, Progress};
 use crate::files;
+use crate::prefetch::{Prefetches, tell};
 use crate::request::Request;
 use crate::store::Store;
 
@@ -35,6 +36,7 @@ pub struct Client {
     store: Rc<Store>,
     /// From far to near: page, notebook, call.
     layers: RefCell<[Config; 3]>,
+    prefetches: Prefetches,
 }
 
 /// A verified release, ready to be mounted.
@@ -224,6 +226,16 @@ fn thrown(code: &str, message: &str, hint: &str) -> JsValue {
     failure.into()
 }
 
+fn parse(request: &str) -> Result<Request, JsValue> {
+    Request::parse(request).map_err(|error| {
+        failure(&ConfigError::Invalid {
+            key: "options".into(),
+            layer: "call".into(),
+            reason: error.to_string(),
+        })
+    })
+}
+
 /// The facade speaks to this module, not people: what does not parse here is a fault of this project.
 fn bug(error: &dyn fmt::Display) -> JsValue {
     thrown(
@@ -264,6 +276,7 @@ impl Client {
         Self {
             store,
             layers: RefCell::default(),
+            prefetches: Prefetches::default(),
         }
     }
 
@@ -281,35 +294,47 @@ impl Client {
         Ok(())
     }
 
+    /// Loads a release for a [`load`](Self::load) of the same that is to come, by the page's config alone: JSON texts, the
+    /// last one the strongest.
+    pub async fn prefetch(
+        &self,
+        request: String,
+        config: Vec<String>,
+        on_progress: Option<Function>,
+    ) -> Result<(), JsValue> {
+        let request = parse(&request)?;
+        let mut merged = Config::default();
+        for layer in &config {
+            let layer = Config::parse(layer, Layer::Page).map_err(|error| failure(&error))?;
+            merged = merged.overlaid(&layer);
+        }
+        let driver = self.driver(merged);
+        let prefetched = self.prefetches.prefetch(&driver, request, on_progress);
+        prefetched.await.map_err(|error| failure(&error))
+    }
+
     /// Loads a release up to the point where it can be mounted. `on_progress` gets JSON text.
     pub async fn load(
         &self,
         request: String,
         on_progress: Option<Function>,
     ) -> Result<Prepared, JsValue> {
-        let request = Request::parse(&request).map_err(|error| {
-            failure(&ConfigError::Invalid {
-                key: "options".into(),
-                layer: "call".into(),
-                reason: error.to_string(),
-            })
-        })?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "saturates, and milliseconds since 1970 fit"
-        )]
-        let now = UnixTime((Date::now() / 1_000.0) as i64);
-        let driver = Driver::new(Rc::clone(&self.store), self.merged(), now);
+        let request = parse(&request)?;
+        let driver = self.driver(self.merged());
+        let listener = on_progress.as_ref();
         let report = |progress: &Progress<'_>| {
-            if let (Some(on_progress), Ok(text)) = (&on_progress, serde_json::to_string(progress)) {
-                // A listener that throws must not stop a load.
-                let _ = on_progress.call1(&JsValue::UNDEFINED, &text.into());
+            if let Some(text) = progress.to_text() {
+                tell(listener, &text);
             }
         };
-        let prepared = driver
-            .load(request, &report)
-            .await
-            .map_err(|error| failure(&error))?;
+        let taken = self.prefetches.take(&driver, &request, listener).await;
+        let prepared = match taken.map_err(|error| failure(&error))? {
+            Some(prepared) => prepared,
+            None => driver
+                .load(request, &report)
+                .await
+                .map_err(|error| failure(&error))?,
+        };
         Ok(Prepared {
             description: text(&prepared.description)?,
             path: prepared.description.path,
@@ -370,6 +395,15 @@ impl Client {
             }
         }
         text(&report)
+    }
+
+    fn driver(&self, config: Config) -> Driver {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "saturates, and milliseconds since 1970 fit"
+        )]
+        let now = UnixTime((Date::now() / 1_000.0) as i64);
+        Driver::new(Rc::clone(&self.store), config, now)
     }
 
     fn merged(&self) -> Config {

@@ -27,6 +27,7 @@ use webimport_core::trust::Verified;
 use crate::concurrent::{Turns, Work, in_order};
 use crate::fetch::Traffic;
 use crate::objects::{Object, Objects, Origin, PARALLEL, Watch};
+use crate::request::Request;
 use crate::shards;
 
 /// Bytes of one release that are held at most, and that a load brings because earlier visits came to use them.
@@ -128,6 +129,11 @@ pub(crate) struct Report {
 }
 
 impl Files {
+    /// Refuses a release that this interpreter cannot have.
+    pub(crate) fn admit(&self, request: &Request) -> Result<(), Error> {
+        request.admit(&self.manifest.borrow())
+    }
+
     /// `given`: the objects that the load itself hands over.
     pub(crate) fn new(
         manifest: Verified<Manifest>,

@@ -15,6 +15,7 @@
 //! | `unicode` | case and normal forms by the platform |
 //! | `driver` | the steps of a load |
 //! | `objects` | the objects of a release, from the cache or the network |
+//! | `prefetch` | loads before there is a Python |
 //! | `request` | what the facade asks for |
 //! | `files` | what of a loaded release comes later |
 //! | `exports` | the border to JavaScript |
@@ -35,6 +36,7 @@ mod fetch;
 mod files;
 mod gzip;
 mod objects;
+mod prefetch;
 mod request;
 mod shards;
 mod store;

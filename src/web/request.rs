@@ -3,9 +3,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use webimport_core::digest::Sha256Digest;
-use webimport_core::error::Fault;
+use webimport_core::error::{Error, Fault};
 use webimport_core::fields::{self, Fields};
 use webimport_core::json::{self, Value};
+use webimport_core::manifest::Manifest;
 use webimport_core::map::Map;
 use webimport_core::names::CacheTag;
 use webimport_core::resolve::Options;
@@ -29,7 +30,8 @@ pub(crate) struct Request {
 #[derive(Debug)]
 pub(crate) struct Python {
     pub(crate) tag: CacheTag,
-    pub(crate) version: String,
+    /// None before there is a Python: what depends on it is decided when it takes the release over.
+    pub(crate) version: Option<String>,
 }
 
 impl Request {
@@ -44,7 +46,7 @@ impl Request {
             },
             python: Python {
                 tag: python.parsed("tag")?,
-                version: python.text("version")?,
+                version: python.optional("version").map(fields::text).transpose()?,
             },
             occupied: owners(fields.optional("occupied"))?,
             namespaces: owners(fields.optional("namespaces"))?,
@@ -62,6 +64,17 @@ impl Request {
                 None => false,
             },
         })
+    }
+
+    /// Refuses a release that this interpreter cannot have.
+    pub(crate) fn admit(&self, manifest: &Manifest) -> Result<(), Error> {
+        if let Some(version) = &self.python.version {
+            manifest.check_python(version)?;
+        }
+        let allowed = &self.options.allow_shadow;
+        manifest.check_shadowing(&self.occupied, allowed)?;
+        manifest.check_namespaces(&self.namespaces, allowed)?;
+        Ok(())
     }
 }
 

@@ -70,7 +70,7 @@ pub(crate) struct Published {
 const MICROPIP: &[&str] = &["micropip", "packaging"];
 
 /// What a time was taken of, in the order in which one run takes them.
-const WAYS: [&str; 8] = [
+const WAYS: [&str; 9] = [
     "micropip",
     "cold",
     "load_package",
@@ -78,12 +78,14 @@ const WAYS: [&str; 8] = [
     "load_package_pyc",
     "pinned",
     "limit",
+    "ahead",
     "offline",
 ];
 
 /// Ratios that the documentation speaks of.
-const RATIOS: [(&str, &str); 6] = [
+const RATIOS: [(&str, &str); 7] = [
     ("warm", "limit"),
+    ("ahead", "limit"),
     ("pinned", "limit"),
     ("offline", "limit"),
     ("warm", "micropip"),
@@ -117,7 +119,8 @@ pub(crate) async fn measure(session: &Session, library: &Library, link: Link, ru
         if *way != "limit" {
             Spread::of(&loads[index]).put(&mut numbers, &format!("{way}_load"));
         }
-        if !matches!(*way, "limit" | "offline") {
+        // What is ahead of the page's start is not counted.
+        if !matches!(*way, "limit" | "ahead" | "offline") {
             numbers[format!("{way}_bytes")] = json!(transferred.bytes);
             numbers[format!("{way}_requests")] = json!(transferred.requests);
         }
@@ -221,9 +224,13 @@ impl<'a> Bench<'a> {
             ),
             _ => (String::new(), load),
         };
-        let is_ours = matches!(way, "cold" | "warm" | "pinned" | "offline");
+        let is_ours = matches!(way, "cold" | "warm" | "pinned" | "ahead" | "offline");
         let setup = if is_ours {
-            Setup::trusting(&url, self.published.repository.pin())
+            let prefetch = json!([format!("{url}/{name}")]);
+            Setup {
+                prefetch: (way == "ahead").then_some(prefetch),
+                ..Setup::trusting(&url, self.published.repository.pin())
+            }
         } else {
             Setup::plain()
         };

@@ -12,6 +12,7 @@
 //! | --- | --- |
 //! | `networkx`, `rich` | loading and importing one library |
 //! | `….cold`, `warm`, `pinned`, `offline` | by webimport: with an empty cache; with a full one; with a full one and a pin; the same as `warm` without a server |
+//! | `….ahead` | by webimport: as `warm`, on a page that has called `prefetch` before it started Pyodide |
 //! | `….micropip` | by micropip, from the wheels |
 //! | `….load_package`, `load_package_pyc` | by Pyodide's `loadPackage`, from the wheels; from wheels with bytecode in place of sources |
 //! | `….limit` | importing alone, the files of wheels with bytecode being in the file system |

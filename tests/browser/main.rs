@@ -6,6 +6,7 @@ mod fidelity;
 mod harness_facts;
 mod packages;
 mod partial;
+mod prefetch;
 mod refusals;
 mod shards;
 mod storage;
@@ -24,6 +25,7 @@ fn main() {
         config::tests(),
         packages::tests(),
         partial::tests(),
+        prefetch::tests(),
         shards::tests(),
         fidelity::tests(),
         demo_page::tests(),

@@ -12,6 +12,8 @@ import type { Listing, Objects } from "./mount.js";
 /** What the module exports; JSON crosses the border as text. Failures are thrown as `ErrorRecord`s. */
 export interface Client {
   configure(layer: string, json: string): void;
+  /** Loads a release for a `load` of the same that is to come; `config` is the page's, the last one the strongest. */
+  prefetch(request: string, config: string[], onProgress?: (progress: string) => void): Promise<void>;
   load(request: string, onProgress?: (progress: string) => void): Promise<Prepared>;
   freeze(loaded: string): string;
   cacheInfo(): Promise<string>;

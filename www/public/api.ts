@@ -52,6 +52,14 @@ export interface LoadOptions {
   speculative?: boolean;
 }
 
+/** Options of `prefetch`: those of the load that is to come, and what only Python knows otherwise. */
+export interface PrefetchOptions extends LoadOptions {
+  /** The Python of the Pyodide that is to come, `"3.14"` if left out: it decides which bytecode is fetched. */
+  python?: string;
+  /** The config that `attach` will be given, if any. */
+  config?: Config;
+}
+
 /** A release that Python can import from. Frozen. */
 export interface Release {
   readonly name: string;

@@ -19,11 +19,12 @@
 import { events as sharedEvents } from "../internal/events.js";
 import { Host } from "../internal/host.js";
 import { configText, loadRequest } from "../internal/options.js";
+import { prefetch as prefetchRelease } from "../internal/prefetch.js";
 import type { Pyodide } from "../internal/pyodide.js";
 import { awaitBridge, callBridge, installPackage, otherVersion } from "../internal/python.js";
 import { VERSION } from "../internal/version.js";
 import { type Client, startClient } from "../internal/wasm.js";
-import { type Attached, type Cache, type Config, type Events, type LoadOptions, type Release, WebImportError } from "./api.js";
+import { type Attached, type Cache, type Config, type Events, type LoadOptions, type PrefetchOptions, type Release, WebImportError } from "./api.js";
 
 export * from "./api.js";
 
@@ -68,6 +69,24 @@ export async function attach(target: object, config?: Config | null, wheel?: { w
   if (text !== undefined) host.setPageConfig(text);
   current = attached(pyodide, host);
   return current;
+}
+
+/**
+ * Loads a release before there is a Pyodide, so that the `loadRelease` of the same that follows within two minutes, with
+ * the same options and the same config, takes it over; later it finds it in the cache. To be called as soon as
+ * the page opens, beside `loadPyodide()`:
+ *
+ * ```js
+ * const fetching = prefetch("https://code.example.org/repo/mylib");
+ * fetching.catch(() => {}); // `loadRelease` tries again, and says what is wrong
+ * ```
+ *
+ * Config blocks in TOML cannot be read without Python.
+ *
+ * @throws {WebImportError} those of `loadRelease`; what the interpreter decides, such as names that are taken, is decided there
+ */
+export async function prefetch(url: string, options: PrefetchOptions = {}): Promise<void> {
+  await prefetchRelease(() => spare ?? adopted ?? spareClient(), PLACE, url, options);
 }
 
 /**
@@ -118,7 +137,14 @@ export const cache: Cache = Object.freeze({
 /** The wheel has no other way to be imported than as a Blob; another Pyodide may find it as the global. */
 const FROM_WHEEL = import.meta.url.startsWith("blob:");
 
+/** Where the page's config blocks count. */
+const PLACE = FROM_WHEEL ? "head" : "document";
+
 const hosts = new WeakMap<Pyodide, Promise<Host>>();
+/** The client of `prefetch`, until a Pyodide is attached and takes it over with all that it has. */
+let spare: Promise<Client> | undefined;
+/** That of the Pyodide that was attached last. */
+let adopted: Promise<Client> | undefined;
 let current: Attached | undefined;
 
 function last(): Attached {
@@ -130,14 +156,13 @@ function last(): Attached {
 
 async function start(pyodide: Pyodide, wasm?: Uint8Array): Promise<Host> {
   // Another copy of this module, such as the wheel's, may have been faster, also while this one starts.
-  const client = pyodide._webimport ? undefined : await startClient(wasm);
+  const client = pyodide._webimport ? undefined : await takeClient(wasm);
   const python = {
     unload: (sha256: string) => void callBridge(pyodide, "unload", sha256),
     trouble: (path: string, message: string, hint: string) => void callBridge(pyodide, "trouble", path, message, hint),
   };
-  const place = wasm || FROM_WHEEL ? "head" : "document";
   const isNew = pyodide._webimport === undefined;
-  const host = pyodide._webimport ?? new Host(client as Client, pyodide.FS, place, python);
+  const host = pyodide._webimport ?? new Host(client as Client, pyodide.FS, wasm ? "head" : PLACE, python);
   if (host.version !== VERSION) throw otherVersion("the attached webimport.js");
   pyodide._webimport = host;
   installPackage(pyodide);
@@ -145,17 +170,40 @@ async function start(pyodide: Pyodide, wasm?: Uint8Array): Promise<Host> {
   return host;
 }
 
+function takeClient(wasm?: Uint8Array): Promise<Client> {
+  const client = (wasm ? undefined : spare) ?? startClient(wasm);
+  spare = undefined;
+  adopted = client;
+  client.catch(forget);
+  return client;
+
+  function forget() {
+    if (adopted === client) adopted = undefined;
+  }
+}
+
+function spareClient(): Promise<Client> {
+  const client = startClient();
+  spare = client;
+  client.catch(forget);
+  return client;
+
+  function forget() {
+    if (spare === client) spare = undefined;
+  }
+}
+
 /** Hosts of notebooks call this method of Pyodide with the code of a cell, before they run it. */
 function prefetchBeforeCells(pyodide: Pyodide): void {
   const loadPackages = pyodide.loadPackagesFromImports;
   pyodide.loadPackagesFromImports = async (code, ...options) => {
     // What cannot be fetched is an error of the import, if the cell comes to it.
-    await prefetch(pyodide, code).catch(() => {});
+    await prefetchImportsOf(pyodide, code).catch(() => {});
     return loadPackages.call(pyodide, code, ...options);
   };
 }
 
-async function prefetch(pyodide: Pyodide, code: string): Promise<void> {
+async function prefetchImportsOf(pyodide: Pyodide, code: string): Promise<void> {
   await awaitBridge(pyodide, "prefetch_imports", code);
 }
 
@@ -169,7 +217,7 @@ function attached(pyodide: Pyodide, host: Host): Attached {
       }
       return release;
     },
-    prefetchImports: (code: string) => prefetch(pyodide, code),
+    prefetchImports: (code: string) => prefetchImportsOf(pyodide, code),
     configure: (config: Config) => void callBridge(pyodide, "configure", configText(config)),
     freeze: () => callBridge(pyodide, "freeze") as string,
     cache: Object.freeze({
@@ -180,7 +228,7 @@ function attached(pyodide: Pyodide, host: Host): Attached {
   });
 }
 
-const facade = Object.freeze({ WebImportError, attach, cache, configure, events, freeze, loadRelease, prefetchImports, version });
+const facade = Object.freeze({ WebImportError, attach, cache, configure, events, freeze, loadRelease, prefetch, prefetchImports, version });
 
 declare global {
   /** Set where `webimport.js` is loaded, by a script tag or otherwise. */

@@ -65,6 +65,8 @@ pub struct Setup {
     pub attach: bool,
     /// The second argument of `attach`.
     pub config: Option<Value>,
+    /// The arguments of `prefetch`, which is called before Pyodide starts; its promise is the global `prefetching`.
+    pub prefetch: Option<Value>,
     /// Config blocks.
     pub blocks: Vec<Block>,
     /// A classic script that runs in the page, and in the worker, before anything else.
@@ -85,6 +87,7 @@ impl Default for Setup {
             webimport: true,
             attach: true,
             config: None,
+            prefetch: None,
             blocks: Vec::new(),
             prelude: None,
             policy: STRICT_POLICY.to_owned(),
@@ -229,6 +232,7 @@ impl Site {
             "script": setup.webimport.then_some(&setup.script),
             "attach": setup.attach,
             "config": setup.config,
+            "prefetch": setup.prefetch,
             "worker": (setup.realm == Realm::Worker).then(|| format!("/{number}/worker.js")),
         });
         let mut tags = vec![

@@ -28,7 +28,11 @@ export function describe(error) {
 }
 
 /** Starts Pyodide, attaches webimport where it is asked for, and gives the function that runs cells. */
-export async function start({ pyodide: folder, attach, config }, webimport) {
+export async function start({ pyodide: folder, attach, config, prefetch }, webimport) {
+  if (prefetch) {
+    globalThis.prefetching = webimport.prefetch(...prefetch);
+    prefetching.catch(() => {});
+  }
   const { loadPyodide } = await import(`${folder}pyodide.mjs`);
   const pyodide = await loadPyodide({ indexURL: new URL(folder, location.origin).href });
   globalThis.pyodide = pyodide;
