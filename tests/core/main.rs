@@ -49,4 +49,6 @@ mod signatures;
 #[cfg(test)]
 mod simulator;
 #[cfg(test)]
+mod snapshot;
+#[cfg(test)]
 mod updates;

@@ -9,7 +9,7 @@
 //! The flow: [`config`] and [`resolve`] say what is asked for and whom to trust, [`workflow`] walks the
 //! TUF metadata (specification 1.0, section 5) through [`trust`], [`manifest`] reads the release that the
 //! metadata names, to which [`shards`] add what it does not list itself, [`closure`] says which objects of it are
-//! needed. Only this crate makes a
+//! needed; [`snapshot`] reads what describes a memory snapshot of it. Only this crate makes a
 //! [`trust::Verified`].
 
 #![no_std]
@@ -38,6 +38,7 @@ pub mod resolve;
 pub mod shards;
 #[cfg(feature = "sign")]
 pub mod sign;
+pub mod snapshot;
 pub mod time;
 pub mod trust;
 pub mod update;

@@ -112,6 +112,20 @@ name!(
     }
 );
 
+name!(
+    /// The version of a Pyodide, as it says it: `314.0.7`.
+    PyodideVersion,
+    "version of a Pyodide",
+    "digits, letters and inner `.`, the first one a digit",
+    |text| {
+        (1..=40).contains(&text.len())
+            && text.starts_with(|c: char| c.is_ascii_digit())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.')
+            && !text.contains("..")
+            && !text.ends_with('.')
+    }
+);
+
 impl Channel {
     /// The channel of a URL that names neither version nor channel.
     pub fn stable() -> Self {

@@ -265,6 +265,12 @@ impl Repository {
             .flat_map(|signed| releases(&signed.role))
     }
 
+    /// The path of every target that the roles known so far name, whether or not they may.
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        let roles = self.roles.values();
+        roles.flat_map(|signed| signed.role.targets.iter().map(|(path, _)| path.as_str()))
+    }
+
     /// The target of that path, found by pre-order search; `None` if no role that may names it.
     ///
     /// # Errors
