@@ -123,6 +123,7 @@ fn help() {
         "new --help",
         "init --help",
         "release --help",
+        "snapshot --help",
         "renew --help",
         "keys --help",
         "keys list --help",
@@ -163,7 +164,12 @@ fn usage_errors() {
         .run("keys rotate repo --keys keys --role root --public x --encrypt")
         .run("keys set repo --keys keys --threshold root")
         .run("keys set repo --keys keys")
-        .run("doctor http://127.0.0.1:1/repo");
+        .run("doctor http://127.0.0.1:1/repo")
+        .run("snapshot Greet --repo repo --keys keys")
+        .run("snapshot greet@1/0 --repo repo --keys keys")
+        .run("snapshot greet --repo repo --keys keys --import greet-more --json")
+        .run("snapshot greet --keys keys")
+        .run("snapshot greet --repo repo");
     assert_snapshot!(session.golden());
 }
 
@@ -528,6 +534,124 @@ fn verify() {
     let object = support::files(&session.path().join("repo/objects")).remove(0);
     fs::write(session.path().join("repo/objects").join(object), "changed").unwrap();
     session.run(&format!("verify repo/greet --root {pin}"));
+    assert_snapshot!(session.golden());
+}
+
+/// Hides sizes and the folder of the object, which every change of what is in the memory changes.
+fn without_sizes(text: &str) -> String {
+    let mut parts = text.split("\"objects/");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let text = parts.fold(first, |text, part| {
+        text + "\"objects/<folder>" + part.get(2..).unwrap_or_default()
+    });
+    let mut out = String::new();
+    let mut rest = &*text;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, number) = rest.split_at(at);
+        let end = number.find(|c: char| !c.is_ascii_digit() && c != '.');
+        let (number, after) = number.split_at(end.unwrap_or(number.len()));
+        out.push_str(before);
+        let is_size = after.starts_with(" MB")
+            || ["bytes\":", "heap\":"]
+                .iter()
+                .any(|key| before.ends_with(key));
+        out.push_str(if is_size { "<size>" } else { number });
+        rest = after;
+    }
+    out + rest
+}
+
+#[cfg(unix)]
+#[test]
+fn snapshot() {
+    let Some(tools) = support::SnapshotTools::find() else {
+        return;
+    };
+    let mut session = Session::repository();
+    let greet = || {
+        WheelBuilder::new("greet", "1.0")
+            .file("greet/__init__.py", "from . import words\n")
+            .file("greet/words.py", "HELLO = 'hello'\n")
+    };
+    let wheel = session.wheel(&greet());
+    let broken = greet().file("greet/words.py", "HELLO = WORLD\n");
+    let broken = WheelBuilder {
+        version: "2.0".into(),
+        ..broken
+    };
+    let broken = session.wheel(&broken);
+    for (name, target) in [
+        ("node", &tools.node),
+        ("pyodide", &tools.pyodide),
+        ("webimport", &tools.webimport),
+    ] {
+        std::os::unix::fs::symlink(target, session.path().join(name)).unwrap();
+    }
+    let to = "--repo repo --keys keys --pyodide pyodide --webimport webimport";
+    session
+        .run(&format!("release {wheel} {to} --bytecode off --snapshot"))
+        .run(&format!("snapshot greet {to} --import greet.words"))
+        .run(&format!("snapshot greet@1.0 {to} --json"));
+    let pin = session.pin();
+    session
+        .run(&format!("verify repo/greet --root {pin}"))
+        .run(&format!("verify repo/greet --root {pin} --json"))
+        .run("doctor repo")
+        .run(&format!("release {broken} {to} --bytecode off --snapshot"))
+        .run(&format!("snapshot greet@2.0 {to} --json"));
+    assert_snapshot!(without_sizes(&session.golden()));
+}
+
+/// A program in the folder, which is all that is on `PATH`.
+#[cfg(unix)]
+fn program(session: &Session, name: &str, script: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = session.path().join(name);
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn snapshot_is_refused() {
+    let mut session = Session::repository();
+    let wheel = session.wheel(&greet("1.0"));
+    let to = "--repo repo --keys keys";
+    session
+        .run(&format!("snapshot greet {to}"))
+        .prepare(&format!("release {wheel} {to} --bytecode off"))
+        .run(&format!("snapshot greet@2.0 {to}"))
+        .run(&format!("snapshot greet@next {to}"))
+        .run(&format!("snapshot other {to} --json"))
+        .run("snapshot greet --repo none --keys keys")
+        .run("snapshot greet --repo repo --keys none")
+        .run(&format!("snapshot greet {to}"));
+    program(&session, "node", "echo v20.20.2");
+    session
+        .run(&format!("snapshot greet {to}"))
+        .run(&format!("release {wheel} {to} --snapshot --json"));
+    program(&session, "node", "exit 1");
+    session.run(&format!("snapshot greet {to}"));
+    // It answers what its version is, and nothing else.
+    program(
+        &session,
+        "node",
+        "[ \"$1\" = --version ] && echo v24.1.0 || exit 1",
+    );
+    session
+        .run(&format!("snapshot greet {to}"))
+        .run(&format!("snapshot greet {to} --pyodide keys"));
+    fs::create_dir(session.path().join("pyodide")).unwrap();
+    for file in ["pyodide.mjs", "pyodide.asm.wasm", "python_stdlib.zip"] {
+        fs::write(session.path().join("pyodide").join(file), "").unwrap();
+    }
+    session
+        .run(&format!(
+            "snapshot greet {to} --pyodide pyodide --webimport keys"
+        ))
+        .run(&format!(
+            "snapshot greet {to} --pyodide pyodide --webimport pyodide --json"
+        ));
     assert_snapshot!(session.golden());
 }
 

@@ -383,6 +383,8 @@ fn in_folder(folder: &Path) -> ReleaseOptions {
         pyodide: None,
         source: SourceChoice::Included,
         entry: Vec::new(),
+        snapshot: None,
+        webimport: None,
         validity: Validity::from(NOW),
     }
 }

@@ -288,19 +288,12 @@ impl Job<'_> {
         let Some(node) = program::find("node") else {
             return without("neither Python 3.14 nor Node is on PATH");
         };
-        let resolve = "console.log(require('node:path').dirname(require.resolve('pyodide')))";
-        let Some(package) = program::output(Command::new(&node).args(["-e", resolve])) else {
+        let Some(package) = program::npm_package(&node, "pyodide") else {
             return without(
                 "Python 3.14 is not on PATH, and Node finds no `pyodide` package (see --pyodide)",
             );
         };
-        match self.run(
-            &Interpreter::Pyodide {
-                node,
-                package: package.into(),
-            },
-            Some(MAIN_TAG),
-        ) {
+        match self.run(&Interpreter::Pyodide { node, package }, Some(MAIN_TAG)) {
             Ok(bytecode) => Ok(Some(bytecode)),
             Err(BytecodeError::Interpreter {
                 interpreter,

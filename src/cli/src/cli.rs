@@ -13,6 +13,7 @@ mod release;
 mod renew;
 mod serve;
 mod signing;
+mod snapshot;
 mod verify;
 
 use std::ffi::OsString;
@@ -39,6 +40,7 @@ enum Command {
     New(new::Arguments),
     Init(init::Arguments),
     Release(Box<release::Arguments>),
+    Snapshot(Box<snapshot::Arguments>),
     Renew(renew::Arguments),
     Keys(Box<keys::Arguments>),
     Serve(serve::Arguments),
@@ -71,6 +73,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::New(arguments) => new::run(arguments, &console).map(success),
         Command::Init(arguments) => init::run(arguments, &console).map(success),
         Command::Release(arguments) => release::run(*arguments, &console).map(success),
+        Command::Snapshot(arguments) => snapshot::run(*arguments, &console).map(success),
         Command::Renew(arguments) => renew::run(arguments, &console),
         Command::Keys(arguments) => keys::run(*arguments, &console).map(success),
         Command::Serve(arguments) => serve::run(arguments, &console).map(success),

@@ -13,11 +13,13 @@ use webimport_core::error::{Coded, ConfigError, Error, FetchError, VerifyError};
 use webimport_core::limits::Limits;
 use webimport_core::manifest::{Manifest, ObjectEntry};
 use webimport_core::metadata::{Envelope, Role, RoleKind, Root, Snapshot, Targets, Timestamp};
-use webimport_core::names::{ReleaseName, Selector, Version};
-use webimport_core::repository::{Lookup, Repository};
+use webimport_core::names::{PyodideVersion, ReleaseName, Selector, Version};
+use webimport_core::repository::Repository;
+use webimport_core::snapshot::{SnapshotRelease, parse_snapshot_target};
 use webimport_core::time::UnixTime;
 use webimport_core::workflow::{Absence, CachedMetadata, Refresh, RootTrust, Step};
 
+use crate::lookup;
 use crate::observe::{Event, Observer, Unit};
 use crate::repository::{Lifetimes, ROLES};
 use crate::shards;
@@ -47,6 +49,9 @@ pub enum Depth {
     /// All of their bytes.
     Content,
 }
+
+/// Of which release a snapshot is, and for which Pyodide.
+type SnapshotName = (ReleaseName, Version, PyodideVersion);
 
 /// What files are whose bytes were read.
 const AS_SIGNED: &str = "as signed";
@@ -156,7 +161,8 @@ pub fn doctor(options: &DoctorOptions, observer: &dyn Observer) -> Result<Checku
     if let Some(mut repository) = doctor.metadata(pin) {
         doctor.expiry_and_thresholds(&repository);
         let delegated = doctor.delegated_roles(&repository);
-        let objects = doctor.releases(&mut repository, delegated);
+        let mut objects = doctor.releases(&mut repository, delegated.releases);
+        objects.extend(doctor.snapshots(&mut repository, delegated.snapshots));
         doctor.objects(&objects, observer);
     }
     doctor.headers();
@@ -444,12 +450,11 @@ impl Doctor<'_> {
         version: &Version,
     ) -> Result<Vec<ObjectEntry>, Error> {
         let selector = Selector::Version(version.clone());
-        let target = loop {
-            match repository.release(name, &selector)? {
-                Lookup::Found((target, _)) => break target,
-                Lookup::Fetch(fetch) => repository.supply(self.fetch(&fetch.path, fetch.limit)?)?,
-            }
-        };
+        let (target, _) = lookup::answer(
+            repository,
+            |repository| repository.release(name, &selector),
+            |path, limit| self.fetch(path, limit),
+        )?;
         let bytes = self.fetch(&target.path, target.length.min(self.limits.manifest))?;
         let expected = target.expected();
         let mut manifest = Manifest::parse(&bytes, &expected, name, Some(version), &self.limits)?;
@@ -465,6 +470,59 @@ impl Doctor<'_> {
             objects.push(update.object(&self.limits)?.clone());
         }
         Ok(objects)
+    }
+
+    /// The description of every memory snapshot; the objects that they name. `delegated` are those that delegated roles
+    /// name.
+    fn snapshots(
+        &mut self,
+        repository: &mut Repository,
+        delegated: Vec<SnapshotName>,
+    ) -> Vec<ObjectEntry> {
+        let top = repository.targets().filter_map(parse_snapshot_target);
+        let names: BTreeSet<SnapshotName> = top.chain(delegated).collect();
+        let (mut objects, mut faults) = (Vec::new(), Vec::new());
+        for (name, version, pyodide) in &names {
+            match self.snapshot(repository, name, version, pyodide) {
+                Ok(object) => objects.extend(object),
+                Err(error) => faults.push((
+                    format!("{name} {version} for Pyodide {pyodide}: {error}"),
+                    error.hint(),
+                )),
+            }
+        }
+        // Most repositories have none.
+        if !names.is_empty() {
+            self.add_all(
+                "memory snapshots",
+                "snapshot",
+                names.len(),
+                AS_SIGNED,
+                &faults,
+            );
+        }
+        objects
+    }
+
+    /// The object of a snapshot; `None` if no role that may name it does, so that readers do not find it.
+    fn snapshot(
+        &mut self,
+        repository: &mut Repository,
+        name: &ReleaseName,
+        version: &Version,
+        pyodide: &PyodideVersion,
+    ) -> Result<Option<ObjectEntry>, Error> {
+        let selector = Selector::Version(version.clone());
+        let mut fetch = |path: &str, limit| self.fetch(path, limit);
+        let ask = |repository: &mut Repository| repository.release(name, &selector);
+        let (target, _) = lookup::answer(repository, ask, &mut fetch)?;
+        let release = SnapshotRelease {
+            name: target.name,
+            version: target.version,
+            sha256: target.sha256,
+        };
+        let snapshot = lookup::snapshot(repository, &release, pyodide, fetch)?;
+        Ok(snapshot.map(|snapshot| snapshot.object))
     }
 
     fn objects(&mut self, objects: &[ObjectEntry], observer: &dyn Observer) {

@@ -1,7 +1,7 @@
 //! The publisher's half of webimport: what the command `webimport` does, as plain functions.
 //!
 //! [`repository`] makes a repository and publishes into it, [`release`] turns projects and wheels into a
-//! release, [`roots`] changes who signs, [`drafts`] lets several people sign that,
+//! release, [`snapshot`] adds the memory of a Pyodide that has imported it, [`roots`] changes who signs, [`drafts`] lets several people sign that,
 //! [`renew`] signs anew what expires, [`serve`] serves a repository,
 //! [`verify`] checks a published release and [`doctor`] a whole repository, [`template`] makes a new project.
 //! Keys come from a [`keyring`], and what the publisher last did from its [`memory`]. [`cli`] is the command line
@@ -23,6 +23,7 @@ pub mod drafts;
 mod imports;
 pub mod keyring;
 pub mod keys;
+mod lookup;
 pub mod memory;
 pub mod observe;
 mod pack;
@@ -37,6 +38,7 @@ pub mod roots;
 pub mod serve;
 mod shards;
 pub mod signer_command;
+pub mod snapshot;
 mod source;
 pub mod storage;
 pub mod template;

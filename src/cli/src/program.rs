@@ -5,12 +5,17 @@ use std::ffi::OsStr;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::keyring::{KEY_VARIABLE_PREFIX, PASSPHRASE_VARIABLE};
 
 /// Lines of a failed program's output that a message shows.
 const SHOWN_LINES: usize = 12;
+
+/// Between two looks whether a program has ended that is about to.
+const POLL: Duration = Duration::from_millis(10);
 
 /// The first executable file called `name` on `PATH`.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
@@ -72,39 +77,87 @@ pub(crate) struct Ended {
 }
 
 /// Runs a program; each line of its standard output goes to `line`.
-pub(crate) fn run(command: &mut Command, mut line: impl FnMut(&str)) -> io::Result<Ended> {
+pub(crate) fn run(command: &mut Command, line: impl FnMut(&str)) -> io::Result<Ended> {
+    run_within(command, None, line)
+}
+
+/// As [`run`], for so long at most: then the program is ended, which is [`io::ErrorKind::TimedOut`].
+pub(crate) fn run_within(
+    command: &mut Command,
+    limit: Option<Duration>,
+    mut line: impl FnMut(&str),
+) -> io::Result<Ended> {
     let child = hide_keys(command)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
     let mut child = Guard(child);
-    let stderr = child.0.stderr.take();
+    let deadline = limit.map(|limit| Instant::now() + limit);
     // Both pipes are read at once, or a program that fills one while the other is read would wait for ever.
-    let errors = thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut stderr) = stderr {
+    let errors = child.0.stderr.take().map(|mut stderr| {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
             let _ = stderr.read_to_end(&mut bytes);
-        }
-        String::from_utf8_lossy(&bytes).into_owned()
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
     });
-    let mut output = String::new();
+    let (sender, lines) = mpsc::channel();
     if let Some(stdout) = child.0.stdout.take() {
-        let mut stdout = BufReader::new(stdout);
-        let mut bytes = Vec::new();
-        while stdout.read_until(b'\n', &mut bytes)? > 0 {
-            let text = String::from_utf8_lossy(&bytes);
-            line(text.trim_end());
-            output.push_str(&text);
-            bytes.clear();
+        thread::spawn(move || {
+            let mut stdout = BufReader::new(stdout);
+            loop {
+                let mut bytes = Vec::new();
+                let read = stdout.read_until(b'\n', &mut bytes);
+                if matches!(read, Ok(0)) || sender.send(read.map(|_| bytes)).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    let mut output = String::new();
+    loop {
+        let received = match deadline {
+            None => lines.recv().map_err(RecvTimeoutError::from),
+            Some(deadline) => {
+                lines.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            }
+        };
+        match received {
+            Ok(bytes) => {
+                let bytes = bytes?;
+                let text = String::from_utf8_lossy(&bytes);
+                line(text.trim_end());
+                output.push_str(&text);
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            // The guard ends it.
+            Err(RecvTimeoutError::Timeout) => return Err(io::ErrorKind::TimedOut.into()),
         }
     }
-    let status = child.0.wait()?;
-    output.push_str(&errors.join().unwrap_or_default());
+    // It has closed its standard output, so it is about to end.
+    let status = match deadline {
+        None => child.0.wait()?,
+        Some(deadline) => loop {
+            match child.0.try_wait()? {
+                Some(status) => break status,
+                None if Instant::now() >= deadline => return Err(io::ErrorKind::TimedOut.into()),
+                None => thread::sleep(POLL),
+            }
+        },
+    };
+    let errors = errors.and_then(|errors| errors.join().ok());
+    output.push_str(&errors.unwrap_or_default());
     Ok(Ended {
         success: status.success(),
         tail: tail(&output),
     })
+}
+
+/// The folder of an npm package, as Node finds it from the current folder.
+pub(crate) fn npm_package(node: &Path, name: &str) -> Option<PathBuf> {
+    let find = "console.log(require('node:path').dirname(require.resolve(process.argv[1])))";
+    output(Command::new(node).args(["-e", find, name])).map(PathBuf::from)
 }
 
 /// Standard output of a short program, if it succeeds.
@@ -161,6 +214,40 @@ mod tests {
         let tail = tail(&lines.join("\n\n"));
         assert_eq!(tail.lines().count(), SHOWN_LINES);
         assert!(tail.ends_with("38\n39"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_program_that_takes_too_long_is_ended() {
+        let Some(shell) = find("sh") else {
+            skipped("no shell is on PATH");
+            return;
+        };
+        let run = |script: &str, limit| {
+            let mut lines = Vec::new();
+            let mut command = Command::new(&shell);
+            let ended = run_within(command.args(["-c", script]), Some(limit), |line| {
+                lines.push(line.to_owned());
+            });
+            (
+                ended.map(|ended| ended.success).map_err(|it| it.kind()),
+                lines,
+            )
+        };
+        let hour = Duration::from_hours(1);
+        assert_eq!(
+            run("echo one; echo two", hour),
+            (Ok(true), vec!["one".into(), "two".into()])
+        );
+        assert_eq!(run("exit 3", hour), (Ok(false), Vec::new()));
+        let soon = Duration::from_millis(50);
+        for script in ["exec sleep 3600", "exec >&-; exec sleep 3600"] {
+            assert_eq!(
+                run(script, soon).0,
+                Err(io::ErrorKind::TimedOut),
+                "{script}"
+            );
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct Settings {
     pub bytecode: Option<BytecodeChoice>,
     /// The modules that readers of a partial release take when they name none; empty if it does not say.
     pub entry: Vec<String>,
+    /// Whether a memory snapshot is made of each release.
+    pub snapshot: Option<bool>,
 }
 
 /// A project cannot be built.
@@ -98,7 +100,7 @@ impl Coded for ProjectError {
                 "give the project's folder, or a file whose name ends in `.whl`"
             }
             Self::Settings { .. } => "correct the value in `pyproject.toml`",
-            Self::UnknownKey { .. } => "known keys: name, channel, bytecode, entry",
+            Self::UnknownKey { .. } => "known keys: name, channel, bytecode, entry, snapshot",
             Self::NoBuilder { .. } => "install pip or uv, or give a wheel that was built elsewhere",
             Self::Build { .. } => "the project has to build with `pip wheel --no-deps .` first",
             Self::Io { .. } => "check the permissions, and the space of the temporary folder",
@@ -189,6 +191,13 @@ pub fn settings(folder: &Path) -> Result<Settings, ProjectError> {
                 });
                 settings.entry = modules
                     .ok_or_else(|| invalid(format!("expected `{key}` to be a list of strings")))?;
+            }
+            "snapshot" => {
+                let choice = value.as_bool();
+                settings.snapshot = Some(
+                    choice
+                        .ok_or_else(|| invalid(format!("expected `{key}` to be true or false")))?,
+                );
             }
             _ => {
                 return Err(ProjectError::UnknownKey {
@@ -381,7 +390,7 @@ mod tests {
     #[test]
     fn settings_are_read_and_unknown_keys_refused() {
         let folder = project(
-            "[tool.webimport]\nname = \"a\"\nchannel = \"next\"\nbytecode = [\"python3.13\"]\nentry = [\"a.b\"]\n",
+            "[tool.webimport]\nname = \"a\"\nchannel = \"next\"\nbytecode = [\"python3.13\"]\nentry = [\"a.b\"]\nsnapshot = true\n",
         );
         let settings = settings(folder.path()).unwrap();
         assert_eq!(settings.name.unwrap().as_str(), "a");
@@ -392,6 +401,7 @@ mod tests {
         );
 
         assert_eq!(settings.entry, ["a.b"]);
+        assert_eq!(settings.snapshot, Some(true));
 
         assert_eq!(
             super::settings(project("[project]\n").path()).unwrap(),
@@ -409,6 +419,10 @@ mod tests {
         assert_eq!(refused("[tool.webimport]\nname = 1\n"), "config.invalid");
         assert_eq!(
             refused("[tool.webimport]\nbytecode = [1]\n"),
+            "config.invalid"
+        );
+        assert_eq!(
+            refused("[tool.webimport]\nsnapshot = \"yes\"\n"),
             "config.invalid"
         );
         for entry in ["\"a\"", "[1]", "{}"] {

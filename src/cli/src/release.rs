@@ -17,7 +17,7 @@ use webimport_core::limits::Limits;
 use webimport_core::manifest::{
     Distribution, Encoding, FORMAT, FileEntry, ImportNames, Manifest, ObjectEntry,
 };
-use webimport_core::names::{CacheTag, Channel, NameSyntax, ReleaseName, Version};
+use webimport_core::names::{CacheTag, Channel, NameSyntax, ReleaseName, Selector, Version};
 use webimport_core::shards::split;
 
 use crate::bytecode::{
@@ -33,6 +33,7 @@ use crate::repository::{
 };
 use crate::requirement;
 use crate::shards;
+use crate::snapshot::{self, SnapshotError, SnapshotOptions, Snapshotted, Tools};
 use crate::verify;
 use crate::wheel::{self, Wheel, WheelError, WheelLimits, normalized_name};
 
@@ -67,6 +68,10 @@ pub struct ReleaseOptions {
     pub source: SourceChoice,
     /// The modules that readers of a partial release take when they name none. Empty: the project's.
     pub entry: Vec<String>,
+    /// Whether a memory snapshot is made of the release, by the Pyodide in `pyodide`.
+    pub snapshot: Option<bool>,
+    /// The folder of npm's `webimport` package, for the snapshot.
+    pub webimport: Option<PathBuf>,
     /// When, and for how long the metadata are valid.
     pub validity: Validity,
 }
@@ -110,6 +115,9 @@ pub struct Released {
     pub decoded_bytes: u64,
     /// From which earlier releases readers fetch what has changed, and no more.
     pub updates: Vec<UpdateSummary>,
+    /// The memory snapshot, if one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Snapshotted>,
     /// What the publisher should know.
     pub notes: Vec<String>,
 }
@@ -200,6 +208,19 @@ pub enum ReleaseError {
     /// Bytecode.
     #[error(transparent)]
     Bytecode(#[from] BytecodeError),
+    /// What makes memory snapshots is not there.
+    #[error(transparent)]
+    Tools(#[from] SnapshotError),
+    /// The release is published, its memory snapshot is not.
+    #[error("`{name}` {version} is released, without a memory snapshot: {source}")]
+    Snapshot {
+        /// The release's name.
+        name: ReleaseName,
+        /// Its version.
+        version: Version,
+        /// Why there is none.
+        source: Box<SnapshotError>,
+    },
     /// Readers would refuse the release.
     #[error(transparent)]
     Manifest(#[from] VerifyError),
@@ -227,6 +248,8 @@ impl Coded for ReleaseError {
             Self::Project(error) => error.code(),
             Self::Wheel(error) => error.code(),
             Self::Bytecode(error) => error.code(),
+            Self::Tools(error) => error.code(),
+            Self::Snapshot { source, .. } => source.code(),
             Self::Manifest(error) => error.code(),
             Self::Repository(error) => error.code(),
         }
@@ -261,6 +284,15 @@ impl Coded for ReleaseError {
             Self::Project(error) => error.hint(),
             Self::Wheel(error) => error.hint(),
             Self::Bytecode(error) => error.hint(),
+            Self::Tools(error) => error.hint(),
+            Self::Snapshot {
+                name,
+                version,
+                source,
+            } => format!(
+                "{}; `webimport snapshot {name}@{version}` makes one later",
+                source.hint()
+            ),
             Self::Manifest(error) => error.hint(),
             Self::Repository(error) => error.hint(),
         }
@@ -288,6 +320,7 @@ pub fn release(
         channel,
         bytecode: choice,
         entry,
+        snapshot,
         mut notes,
     } = Sources::read(options, observer)?;
 
@@ -345,16 +378,17 @@ pub fn release(
         manifest: to_bytes(&manifest)?,
         objects: packed.content,
     };
-    observer.event(Event::Stage {
-        title: "writing",
-        unit: Unit::Files,
-        // Objects, manifest, targets, snapshot, timestamp.
-        total: publication.objects.len() as u64 + 4,
-    });
-    let change = repository.publish(&publication, &options.keys, &options.validity, observer)?;
+    let done = Done::of(
+        &publication,
+        snapshot.as_ref(),
+        options,
+        &repository,
+        observer,
+    )?;
     Ok(Released {
-        updates: repository.published_updates(&publication, &options.keys),
-        change,
+        change: done.change,
+        updates: done.updates,
+        snapshot: done.snapshot,
         name: manifest.name,
         version: manifest.version,
         channel: publication.channel,
@@ -373,6 +407,58 @@ pub fn release(
         decoded_bytes: divided.decoded_bytes,
         notes,
     })
+}
+
+/// What became of a publication.
+struct Done {
+    change: Published,
+    updates: Vec<UpdateSummary>,
+    snapshot: Option<Snapshotted>,
+}
+
+impl Done {
+    /// Publishes the release and then, if there are tools for it, its memory snapshot.
+    fn of(
+        publication: &Publication,
+        tools: Option<&Tools>,
+        options: &ReleaseOptions,
+        repository: &Repository,
+        observer: &dyn Observer,
+    ) -> Result<Self, ReleaseError> {
+        observer.event(Event::Stage {
+            title: "writing",
+            unit: Unit::Files,
+            // Objects, manifest, targets, snapshot, timestamp.
+            total: publication.objects.len() as u64 + 4,
+        });
+        let (keys, validity) = (&options.keys, &options.validity);
+        let change = repository.publish(publication, keys, validity, observer)?;
+        let updates = repository.published_updates(publication, keys);
+        let Publication { name, version, .. } = publication;
+        let of_release = SnapshotOptions {
+            repository: options.repository.clone(),
+            keys: keys.clone(),
+            name: name.clone(),
+            selector: Selector::Version(version.clone()),
+            pyodide: options.pyodide.clone(),
+            webimport: options.webimport.clone(),
+            imports: Vec::new(),
+            validity: validity.clone(),
+        };
+        let snapshot = tools
+            .map(|tools| snapshot::snapshot_with(tools, &of_release, repository, observer))
+            .transpose()
+            .map_err(|source| ReleaseError::Snapshot {
+                name: name.clone(),
+                version: version.clone(),
+                source: Box::new(source),
+            })?;
+        Ok(Self {
+            change,
+            updates,
+            snapshot,
+        })
+    }
 }
 
 /// The bytecode of the files. What there is to say of it goes into the notes.
@@ -415,6 +501,8 @@ struct Sources {
     channel: Channel,
     bytecode: BytecodeChoice,
     entry: Vec<String>,
+    /// What makes a memory snapshot, if there is to be one.
+    snapshot: Option<Tools>,
     notes: Vec<String>,
 }
 
@@ -435,6 +523,12 @@ impl Sources {
             given.push(wheel);
         }
         let settings = settings.into_iter().next().ok_or(ReleaseError::Nothing)?;
+        let snapshot = if options.snapshot.or(settings.snapshot).unwrap_or_default() {
+            let (pyodide, webimport) = (&options.pyodide, &options.webimport);
+            Some(Tools::find(pyodide.as_deref(), webimport.as_deref())?)
+        } else {
+            None
+        };
         let mut wheels = Vec::with_capacity(options.sources.len());
         for (source, wheel) in options.sources.iter().zip(given) {
             wheels.push(if let Some(wheel) = wheel {
@@ -471,6 +565,7 @@ impl Sources {
             } else {
                 options.entry.clone()
             },
+            snapshot,
             notes: wheels
                 .iter()
                 .flat_map(|wheel| wheel.notes.iter().cloned())

@@ -6,8 +6,10 @@
 //! name is never given other bytes, also where nothing names it. What is on disk is verified before
 //! it is built on, and what is to be written is verified before the first byte goes out.
 
+mod snapshots;
 mod updates;
 
+pub use snapshots::{SnapshotPublication, SnapshotPublished};
 pub use updates::UpdateSummary;
 
 use std::collections::BTreeMap;

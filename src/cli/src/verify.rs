@@ -2,6 +2,7 @@
 //!
 //! Drives the same steps of `webimport-core` as the browser does; only fetching is different. Nothing is kept.
 
+mod snapshots;
 mod updates;
 
 use std::collections::BTreeSet;
@@ -15,14 +16,15 @@ use webimport_core::keys::KeyId;
 use webimport_core::limits::Limits;
 use webimport_core::manifest::{Distribution, Encoding, FileEntry, Manifest, ObjectEntry};
 use webimport_core::names::{ReleaseName, Version};
-use webimport_core::repository::Lookup;
+use webimport_core::snapshot::SnapshotRelease;
 use webimport_core::time::UnixTime;
-use webimport_core::workflow::{Absence, CachedMetadata, Refresh, RootTrust, Step};
 
+use crate::lookup;
 use crate::observe::{Event, Observer, Unit};
 use crate::shards;
 use crate::source::Source;
 pub use crate::source::Transport;
+pub use snapshots::SnapshotSummary;
 use updates::Updates;
 
 /// What to verify.
@@ -80,6 +82,9 @@ pub struct VerifiedRelease {
     /// From which releases there are updates.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub updates: Vec<UpdateSummary>,
+    /// Memory snapshots of it, by the roles that lead to the release.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<SnapshotSummary>,
 }
 
 /// An update to the release, from an earlier one.
@@ -178,27 +183,8 @@ pub fn verify(
         unit: Unit::Files,
         total: 0,
     });
-    let mut refresh = Refresh::new(
-        RootTrust::Pin(options.root),
-        &shown,
-        CachedMetadata::default(),
-        options.now,
-        limits.clone(),
-    );
-    while let Step::Fetch(fetch) = refresh.step()? {
-        let file = match source.fetch(&fetch.path, fetch.limit) {
-            Err(FetchError::NotFound { .. }) if fetch.absence == Absence::Expected => None,
-            other => Some(other?),
-        };
-        refresh.supply(file)?;
-    }
-    let mut repository = refresh.finish()?;
-    let (target, authority) = loop {
-        match repository.release(&name, &selector)? {
-            Lookup::Found(found) => break found,
-            Lookup::Fetch(fetch) => repository.supply(source.fetch(&fetch.path, fetch.limit)?)?,
-        }
-    };
+    let mut repository = lookup::refreshed(&source, options.root, options.now, &limits)?;
+    let (target, authority) = lookup::release(&source, &mut repository, &name, &selector)?;
 
     let expected = target.expected();
     let limit = target.length.min(limits.manifest);
@@ -249,13 +235,19 @@ pub fn verify(
         limits: &limits,
     };
     let updates = updates.check()?;
+    let release = SnapshotRelease {
+        name: target.name,
+        version: target.version,
+        sha256: target.sha256,
+    };
+    let snapshots = snapshots::check(&source, &mut repository, &release, observer)?;
 
     let manifest = manifest.into_inner();
     Ok(VerifiedRelease {
         repository: shown,
         name,
-        version: target.version,
-        sha256: target.sha256,
+        version: release.version,
+        sha256: release.sha256,
         root: format!("sha256:{}", options.root),
         keyids: authority.signers,
         expires: authority.expires,
@@ -271,6 +263,7 @@ pub fn verify(
         bytes: total + listed,
         decoded_bytes: manifest.files.iter().map(|file| file.size).sum(),
         updates,
+        snapshots,
     })
 }
 

@@ -222,6 +222,8 @@ impl TestRepository {
             pyodide: None,
             source: SourceChoice::Included,
             entry: Vec::new(),
+            snapshot: None,
+            webimport: None,
             validity: Validity::from(NOW),
         }
     }
@@ -398,6 +400,57 @@ pub(crate) fn skipped(reason: &str) {
     let thread = thread::current();
     let name = thread.name().unwrap_or("a test");
     let _ = writeln!(std::io::stderr(), "{name}: skipped: {reason}");
+}
+
+/// What memory snapshots are made with, as the set-up has installed it and the build has made it.
+pub(crate) struct SnapshotTools {
+    pub(crate) node: PathBuf,
+    pub(crate) pyodide: PathBuf,
+    pub(crate) older: PathBuf,
+    pub(crate) webimport: PathBuf,
+}
+
+impl SnapshotTools {
+    /// `None`, and a note, where something is missing.
+    pub(crate) fn find() -> Option<Self> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut nodes = std::env::split_paths(&path).map(|folder| folder.join("node"));
+        let Some(node) = nodes.find(|node| node.is_file()).filter(|it| is_new(it)) else {
+            skipped("the first Node on PATH is not 24 or later");
+            return None;
+        };
+        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+        let packages = target.join("tools/npm/node_modules");
+        let tools = Self {
+            node,
+            pyodide: packages.join("pyodide"),
+            older: packages.join("pyodide-0.29"),
+            webimport: target.join("site"),
+        };
+        let files = [
+            tools.pyodide.join("pyodide.mjs"),
+            tools.older.join("pyodide.mjs"),
+            tools.webimport.join("webimport.wasm"),
+        ];
+        if let Some(missing) = files.iter().find(|file| !file.is_file()) {
+            skipped(&format!(
+                "`cargo xtask build` has not made `{}`",
+                missing.display()
+            ));
+            return None;
+        }
+        Some(tools)
+    }
+}
+
+fn is_new(node: &Path) -> bool {
+    let said = Command::new(node).arg("--version").output();
+    let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let major = said.ok().and_then(|said| {
+        let (major, _) = said.strip_prefix('v')?.split_once('.')?;
+        major.parse::<u32>().ok()
+    });
+    major.is_some_and(|major| major >= 24)
 }
 
 fn is_pin(text: &str) -> bool {

@@ -25,6 +25,7 @@ fn main() {
     refresh();
     manifests();
     objects();
+    snapshots();
     updates();
     wheels();
 }
@@ -363,6 +364,71 @@ fn objects() {
         "nearly-two-members",
         seed(0, 2 * size, &[&gzip[..], &gzip].concat()),
     );
+}
+
+fn snapshots() {
+    let build = Sha256Digest::of(b"build");
+    let release = json!({
+        "name": "mylib",
+        "version": "1.4.2",
+        "sha256": Sha256Digest::of(b"release.json"),
+    });
+    let description = json!({
+        "format": "webimport-snapshot/1",
+        "pyodide": "314.0.7",
+        "build": build,
+        "wasm": Sha256Digest::of(b"wasm"),
+        "stdlib": Sha256Digest::of(b"stdlib"),
+        "tag": "cpython-314",
+        "webimport": "0.1.0",
+        "object": {
+            "sha256": Sha256Digest::of(b"stored"),
+            "size": 6,
+            "encoding": "gzip",
+            "decoded_size": 1000,
+            "decoded_sha256": Sha256Digest::of(b"decoded"),
+        },
+        "releases": [release],
+        "modules": ["mylib"],
+    });
+    let begin = |heap: u32, json: u32, build: Sha256Digest| {
+        let numbers = [0x706e_7300, heap, json, 0].map(u32::to_le_bytes);
+        [&numbers.concat()[..], build.as_bytes()].concat()
+    };
+    let right = begin(64, 16, build);
+    let seed = |description: &Value, begin: &[u8]| [&text(description)[..], &[0], begin].concat();
+    write("snapshot", "valid-small", seed(&description, &right));
+    let mut more = description.clone();
+    let other = json!({"name": "other", "version": "2", "sha256": build});
+    more["releases"] = json!([other, release]);
+    write("snapshot", "valid-releases", seed(&more, &right));
+    let last = begin(999, 951, build);
+    write("snapshot", "valid-last-byte", seed(&description, &last));
+    for (name, begin) in [
+        ("nearly-short", right[..right.len() - 1].to_vec()),
+        ("nearly-inside", begin(63, 16, build)),
+        ("nearly-outside", begin(1000, 16, build)),
+        ("nearly-overflow", begin(64, u32::MAX, build)),
+        ("nearly-build", begin(64, 16, Sha256Digest::of(b"other"))),
+    ] {
+        write("snapshot", name, seed(&description, &begin));
+    }
+    for (name, pointer, value) in [
+        ("nearly-format", "/format", json!("webimport-snapshot/2")),
+        ("nearly-pyodide", "/pyodide", json!("314.0.8")),
+        ("nearly-release", "/releases/0/version", json!("1.4.3")),
+        ("nearly-none", "/releases", json!([])),
+        ("nearly-twice", "/releases", json!([release, release])),
+        ("nearly-encoding", "/object/encoding", json!("identity")),
+        ("nearly-size", "/object/size", json!((256 << 20) + 1)),
+        ("nearly-modules", "/modules/0", json!(1)),
+    ] {
+        let mut changed = description.clone();
+        *changed
+            .pointer_mut(pointer)
+            .expect("the description has it") = value;
+        write("snapshot", name, seed(&changed, &right));
+    }
 }
 
 fn updates() {

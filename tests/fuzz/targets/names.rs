@@ -1,5 +1,5 @@
 //! Names: what is accepted is written as it was read, is one plain component of a path and of a URL, and a
-//! target path is a release's in one way.
+//! target path is a release's in one way, or a memory snapshot's.
 #![no_main]
 
 use std::fmt::Display;
@@ -9,7 +9,8 @@ use webimport_core::config::{parse_root_pin, parse_sha256};
 use webimport_core::digest::{Sha256Digest, from_hex, to_hex};
 use webimport_core::keys::KeyId;
 use webimport_core::metadata::{parse_release_target, release_target};
-use webimport_core::names::{CacheTag, Channel, ReleaseName, Selector, Version};
+use webimport_core::names::{CacheTag, Channel, PyodideVersion, ReleaseName, Selector, Version};
+use webimport_core::snapshot::{parse_snapshot_target, snapshot_target};
 use webimport_fuzz::{Outcome, target};
 
 target!(check);
@@ -39,9 +40,18 @@ fn check(data: &[u8]) -> Outcome {
     if let Some((name, version)) = &target {
         assert_eq!(release_target(name, version), text);
     }
+    let snapshot = parse_snapshot_target(text);
+    if let Some((name, version, pyodide)) = &snapshot {
+        assert_eq!(snapshot_target(name, version, pyodide), text);
+        assert_eq!(target, None);
+    }
     let tag = read::<CacheTag>(text);
-    let is_any = name.is_some() || selector.is_some() || tag.is_some() || digest.is_some();
-    if is_any || target.is_some() || parse_root_pin(text).is_some() {
+    let is_any = name.is_some()
+        || selector.is_some()
+        || tag.is_some()
+        || digest.is_some()
+        || read::<PyodideVersion>(text).is_some();
+    if is_any || target.is_some() || snapshot.is_some() || parse_root_pin(text).is_some() {
         Outcome::Accepted
     } else {
         Outcome::Refused

@@ -48,6 +48,8 @@ fn written(settings: &Settings) -> String {
         let modules = modules.map(Value::from).collect();
         own.insert("entry".into(), Value::Array(modules));
     }
+    let snapshot = settings.snapshot;
+    own.extend(snapshot.map(|choice| ("snapshot".to_owned(), Value::Boolean(choice))));
     let tool = Table::from_iter([("webimport".to_owned(), Value::Table(own))]);
     Table::from_iter([("tool".to_owned(), Value::Table(tool))]).to_string()
 }

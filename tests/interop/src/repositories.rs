@@ -110,6 +110,8 @@ impl OurRepository {
             pyodide: None,
             source: SourceChoice::Included,
             entry: Vec::new(),
+            snapshot: None,
+            webimport: None,
             validity: Validity::from(self.now),
         };
         release(&options, &Silent).expect("a release");

@@ -1,6 +1,10 @@
-//! npm packages: the Pyodide versions under test, and the tools that bundle the page's script.
+//! npm packages: the Pyodide versions under test, the tools that bundle the page's script, and the Node that makes memory
+//! snapshots.
+//!
+//! That Node is there for two kinds of machine. On others, and where `npm` is, another one has to be.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -35,13 +39,13 @@ pub(crate) fn install(rooms: &Rooms) -> Result<()> {
             .with_context(|| format!("cannot copy `{}`", list.display()))?;
     }
     step(
-        "installing pyodide, binaryen, esbuild and typescript by npm",
-        "about 10 s",
+        "installing pyodide, binaryen, esbuild, typescript and Node 24 by npm",
+        "about 20 s",
         || {
             process::quiet(
                 rooms,
                 "npm",
-                process::command(rooms, "npm")
+                own(process::command(rooms, "npm"))
                     .args([
                         "ci",
                         "--ignore-scripts",
@@ -56,8 +60,14 @@ pub(crate) fn install(rooms: &Rooms) -> Result<()> {
     stamp.write()
 }
 
+/// With the Node that was there before: npm takes away what it has installed before it installs anew.
+fn own(mut command: Command) -> Command {
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
 fn check_node(rooms: &Rooms) -> Result<()> {
-    let said = process::output(process::command(rooms, "node").arg("--version"))
+    let said = process::output(own(process::command(rooms, "node")).arg("--version"))
         .context("Node is not there\nhint: install Node 20 or later, https://nodejs.org")?;
     let major = said
         .trim_start_matches('v')

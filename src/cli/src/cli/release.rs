@@ -18,7 +18,7 @@ use crate::repository::{Published, Validity};
 #[derive(Debug, Args)]
 #[command(
     after_help = "Building a project runs its build backend with your rights, which can read your key files: \
-    release projects that you trust, or wheels."
+    release projects that you trust, or wheels. A memory snapshot runs the code itself."
 )]
 pub(super) struct Arguments {
     /// Folders with `pyproject.toml`, and wheels; the first one gives the release its name and version.
@@ -41,7 +41,7 @@ pub(super) struct Arguments {
     /// `auto`, `off`, or interpreters to compile with; a folder with npm's `pyodide` is one [default: auto].
     #[arg(long, value_name = "auto|off|PYTHON")]
     bytecode: Vec<String>,
-    /// The folder of npm's `pyodide` package, for bytecode without Python 3.14.
+    /// The folder of npm's `pyodide` package, for bytecode without Python 3.14, and for --snapshot.
     #[arg(long, value_name = "DIR", env = "WEBIMPORT_PYODIDE")]
     pyodide: Option<PathBuf>,
     /// Leave the sources out, with bytecode in their place: readers need an interpreter that it is for.
@@ -50,6 +50,12 @@ pub(super) struct Arguments {
     /// A module that readers of a large release fetch when they name none; repeat for more [default: the top-level packages, and what these import].
     #[arg(long, value_name = "MODULE")]
     entry: Vec<String>,
+    /// Publish a memory snapshot of the release, too, made with Node and the package that --pyodide names.
+    #[arg(long)]
+    snapshot: bool,
+    /// The folder of npm's `webimport` package, for --snapshot [default: beside this program, else as Node finds it].
+    #[arg(long, value_name = "DIR")]
+    webimport: Option<PathBuf>,
 }
 
 impl Report for Released {
@@ -129,6 +135,10 @@ impl Report for Released {
             let size = bytes(update.bytes);
             writeln!(out, "  update    {size} for readers of {}", update.from)?;
         }
+        if let Some(snapshot) = &self.snapshot {
+            let size = bytes(snapshot.bytes);
+            writeln!(out, "  snapshot  {size} for Pyodide {}", snapshot.pyodide)?;
+        }
         Ok(())
     }
 
@@ -173,6 +183,8 @@ pub(super) fn run(arguments: Arguments, console: &Console) -> Result<(), Failure
             SourceChoice::Included
         },
         entry: arguments.entry,
+        snapshot: arguments.snapshot.then_some(true),
+        webimport: arguments.webimport,
         validity: Validity::from(now()),
     };
     let released = release(&options, console).map_err(|error| Box::new(error) as Failure)?;

@@ -77,6 +77,14 @@ impl Report for VerifiedRelease {
                 )?,
             }
         }
+        for snapshot in &self.snapshots {
+            let size = bytes(snapshot.bytes);
+            writeln!(
+                out,
+                "  snapshot   of {size} for Pyodide {} and webimport {}",
+                snapshot.pyodide, snapshot.webimport
+            )?;
+        }
         Ok(())
     }
 }

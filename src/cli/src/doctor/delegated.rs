@@ -14,9 +14,10 @@ use webimport_core::metadata::{
 };
 use webimport_core::names::{ReleaseName, Version};
 use webimport_core::repository::Repository;
+use webimport_core::snapshot::parse_snapshot_target;
 use webimport_core::time::UnixTime;
 
-use super::{AS_SIGNED, Doctor, Verdict, open};
+use super::{AS_SIGNED, Doctor, SnapshotName, Verdict, open};
 
 /// Days before the end at which whoever signs a role should know.
 const EARLY: u32 = 15;
@@ -33,23 +34,27 @@ struct Referred {
 struct Found {
     /// By role.
     expiries: BTreeMap<String, UnixTime>,
-    releases: Vec<(ReleaseName, Version)>,
+    named: Named,
     faults: Vec<(String, String)>,
     /// Roles that were not looked at.
     left: u64,
 }
 
+/// What roles name, whether or not they may.
+#[derive(Default)]
+pub(super) struct Named {
+    pub(super) releases: Vec<(ReleaseName, Version)>,
+    pub(super) snapshots: Vec<SnapshotName>,
+}
+
 impl Doctor<'_> {
-    /// Looks at every delegated role; the releases that they name, whether or not they may.
-    pub(super) fn delegated_roles(
-        &mut self,
-        repository: &Repository,
-    ) -> Vec<(ReleaseName, Version)> {
+    /// Looks at every delegated role.
+    pub(super) fn delegated_roles(&mut self, repository: &Repository) -> Named {
         let kept = repository.verified();
         let top = kept.targets.get(RoleKind::Targets.as_str());
         let top = top.and_then(|bytes| open::<Targets>(bytes));
         let Some(delegations) = top.and_then(|targets| targets.delegations) else {
-            return Vec::new();
+            return Named::default();
         };
         let snapshot = kept.snapshot.as_deref().and_then(open::<Snapshot>);
         let meta = snapshot.map(|snapshot| snapshot.meta).unwrap_or_default();
@@ -70,10 +75,10 @@ impl Doctor<'_> {
             match self.delegated_role(&referred, &meta) {
                 Ok(targets) => {
                     found.expiries.insert(referred.name, targets.common.expires);
-                    let releases = targets.targets.keys();
-                    found
-                        .releases
-                        .extend(releases.filter_map(|path| parse_release_target(path)));
+                    for path in targets.targets.keys() {
+                        found.named.releases.extend(parse_release_target(path));
+                        found.named.snapshots.extend(parse_snapshot_target(path));
+                    }
                     if let Some(delegations) = &targets.delegations {
                         found.left += self.refer(delegations, &mut queue);
                     }
@@ -85,7 +90,7 @@ impl Doctor<'_> {
             }
         }
         self.report(&found);
-        found.releases
+        found.named
     }
 
     /// Queues the roles of a delegator, and returns how many of its hash bins are too many.
