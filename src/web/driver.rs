@@ -152,6 +152,11 @@ impl Progress<'_> {
 }
 
 impl Prepared {
+    /// JSON text.
+    pub(crate) fn describe(&self) -> Option<String> {
+        serde_json::to_string(&self.description).ok()
+    }
+
     /// Whether a load for this request would give the same.
     pub(crate) fn fits(&self, request: &Request) -> bool {
         let Description {
@@ -167,10 +172,11 @@ impl Prepared {
 
 /// Everything that a load needs and does not change.
 pub(crate) struct Driver {
-    store: Rc<Store>,
+    pub(crate) store: Rc<Store>,
     config: Config,
-    limits: Limits,
-    now: UnixTime,
+    pub(crate) limits: Limits,
+    /// When the load began.
+    pub(crate) now: UnixTime,
 }
 
 /// The release that a load is about, and how it is known.
@@ -293,11 +299,6 @@ impl Driver {
         }
     }
 
-    /// When the load began.
-    pub(crate) fn now(&self) -> UnixTime {
-        self.now
-    }
-
     /// What a request asks for.
     pub(crate) fn resolve(&self, request: &Request) -> Result<Resolution, Error> {
         Resolution::of(&request.url, &request.options, &self.config)
@@ -357,7 +358,7 @@ impl Load<'_> {
         }
 
         let tag = &self.tag;
-        let plan = self.plan(&mut found, request.waits).await?;
+        let plan = self.plan(&mut found, &request).await?;
         let (mut network, mut cache) = (Network::default(), Cache::default());
         let (mut given, mut buffers) = (Vec::new(), Vec::new());
         let mut lost = Vec::new();
@@ -446,8 +447,9 @@ impl Load<'_> {
         })
     }
 
-    /// What to fetch, and when, by whether an import `waits` for bytes that are still to come. Shards on the way are added.
-    async fn plan(&self, found: &mut Found, waits: bool) -> Result<Plan, Error> {
+    /// What to fetch, and when, by whether an import can wait for bytes that are still to come. Shards on the way are
+    /// added.
+    async fn plan(&self, found: &mut Found, request: &Request) -> Result<Plan, Error> {
         let on_damage = |error| self.warn(&error);
         let watch = self.watch(&|_| {}, &on_damage);
         let (manifest, modules) = (&mut found.manifest, &self.modules);
@@ -456,9 +458,12 @@ impl Load<'_> {
             Some(plan) => plan,
             None => shards::plan(manifest, &self.tag, modules, &self.objects, &watch).await?,
         };
-        if !waits {
+        if !request.waits {
             plan.now = sorted([plan.now, plan.others].concat());
             plan.others = Vec::new();
+        } else if request.restored {
+            plan.others = [plan.now, plan.others].concat();
+            plan.now = Vec::new();
         }
         Ok(plan)
     }

@@ -28,6 +28,7 @@ use crate::driver::{Driver, Progress};
 use crate::files;
 use crate::prefetch::{Prefetches, tell};
 use crate::request::Request;
+use crate::snapshot;
 use crate::store::Store;
 
 /// One page's or worker's client: configuration and cache.
@@ -69,6 +70,17 @@ pub struct Prepared {
     /// For the other objects; lives until its own `free`.
     #[wasm_bindgen(readonly)]
     pub files: Files,
+}
+
+/// A verified memory snapshot.
+#[wasm_bindgen(getter_with_clone)]
+pub struct Snapshot {
+    /// JSON text.
+    #[wasm_bindgen(readonly)]
+    pub description: String,
+    /// Its bytes, decoded.
+    #[wasm_bindgen(readonly)]
+    pub bytes: Uint8Array,
 }
 
 /// What of a release comes after its load.
@@ -226,6 +238,28 @@ fn thrown(code: &str, message: &str, hint: &str) -> JsValue {
     failure.into()
 }
 
+fn described(
+    found: Result<Option<snapshot::Snapshot>, Error>,
+) -> Result<Option<Snapshot>, JsValue> {
+    let Some(found) = found.map_err(|error| failure(&error))? else {
+        return Ok(None);
+    };
+    Ok(Some(Snapshot {
+        description: found.description,
+        bytes: found.bytes,
+    }))
+}
+
+/// The page's config: JSON texts, the last one the strongest.
+fn page_config(layers: &[String]) -> Result<Config, JsValue> {
+    let mut merged = Config::default();
+    for layer in layers {
+        let layer = Config::parse(layer, Layer::Page).map_err(|error| failure(&error))?;
+        merged = merged.overlaid(&layer);
+    }
+    Ok(merged)
+}
+
 fn parse(request: &str) -> Result<Request, JsValue> {
     Request::parse(request).map_err(|error| {
         failure(&ConfigError::Invalid {
@@ -295,32 +329,63 @@ impl Client {
     }
 
     /// Loads a release for a [`load`](Self::load) of the same that is to come, by the page's config alone: JSON texts, the
-    /// last one the strongest.
+    /// last one the strongest. What it describes is JSON text; none if that load has it already.
     pub async fn prefetch(
         &self,
         request: String,
         config: Vec<String>,
         on_progress: Option<Function>,
-    ) -> Result<(), JsValue> {
+    ) -> Result<Option<String>, JsValue> {
         let request = parse(&request)?;
-        let mut merged = Config::default();
-        for layer in &config {
-            let layer = Config::parse(layer, Layer::Page).map_err(|error| failure(&error))?;
-            merged = merged.overlaid(&layer);
-        }
-        let driver = self.driver(merged);
+        let driver = self.driver(page_config(&config)?);
         let prefetched = self.prefetches.prefetch(&driver, request, on_progress);
         prefetched.await.map_err(|error| failure(&error))
     }
 
-    /// Loads a release up to the point where it can be mounted. `on_progress` gets JSON text.
+    /// The memory snapshot for a version of Pyodide of the release that `request` pins by its digest: a promise of
+    /// [`Snapshot`], or of nothing if there is none, or, unless `fetch`, if the cache does not have it.
+    pub async fn snapshot(
+        &self,
+        request: String,
+        config: Vec<String>,
+        pyodide: String,
+        fetch: bool,
+    ) -> Result<Option<Snapshot>, JsValue> {
+        let request = parse(&request)?;
+        let driver = self.driver(page_config(&config)?);
+        let pyodide = pyodide.parse().map_err(|error| bug(&error))?;
+        let found = snapshot::of_release(&driver, &request, &pyodide, fetch).await;
+        described(found)
+    }
+
+    /// The same of Pyodide alone, by the description that this module's own script has, and its folder.
+    #[wasm_bindgen(js_name = plainSnapshot)]
+    pub async fn plain_snapshot(
+        &self,
+        folder: String,
+        description: String,
+        pyodide: String,
+        fetch: bool,
+    ) -> Result<Option<Snapshot>, JsValue> {
+        let driver = self.driver(Config::default());
+        let folder = folder.parse().map_err(|error| failure(&error))?;
+        let pyodide = pyodide.parse().map_err(|error| bug(&error))?;
+        described(snapshot::of_pyodide(&driver, folder, &description, &pyodide, fetch).await)
+    }
+
+    /// Loads a release up to the point where it can be mounted. `on_progress` gets JSON text. `config`, as for
+    /// [`prefetch`](Self::prefetch), goes in place of the configuration.
     pub async fn load(
         &self,
         request: String,
         on_progress: Option<Function>,
+        config: Option<Vec<String>>,
     ) -> Result<Prepared, JsValue> {
         let request = parse(&request)?;
-        let driver = self.driver(self.merged());
+        let driver = self.driver(match config {
+            Some(layers) => page_config(&layers)?,
+            None => self.merged(),
+        });
         let listener = on_progress.as_ref();
         let report = |progress: &Progress<'_>| {
             if let Some(text) = progress.to_text() {
@@ -346,6 +411,14 @@ impl Client {
             buffers: prepared.buffers.iter().map(Uint8Array::clone).collect(),
             files: Files(prepared.files),
         })
+    }
+
+    /// Whether the cache has a memory snapshot of any release of that name, or, of "", of Pyodide alone.
+    #[wasm_bindgen(js_name = holdsSnapshot)]
+    pub async fn holds_snapshot(&self, name: String, pyodide: String) -> bool {
+        self.store
+            .holds_snapshot(&snapshot::key(&name, &pyodide))
+            .await
     }
 
     /// The TOML text that pins what `loaded` lists: JSON text, `[{name, version, sha256, repository, root}]`.
@@ -391,6 +464,18 @@ impl Client {
             };
             if !intact {
                 self.store.drop_object(sha256).await;
+                report.dropped.push(sha256);
+            }
+        }
+        for (key, sha256) in self.store.snapshots().await {
+            report.checked += 1;
+            let stored = self.store.snapshot(&key, sha256).await;
+            let intact = match stored {
+                Some(stored) => bytes::sha256(&stored).await == Some(sha256),
+                None => false,
+            };
+            if !intact {
+                self.store.drop_snapshot(&key).await;
                 report.dropped.push(sha256);
             }
         }

@@ -18,6 +18,7 @@
 //! | `prefetch` | loads before there is a Python |
 //! | `request` | what the facade asks for |
 //! | `files` | what of a loaded release comes later |
+//! | `snapshot` | memory snapshots of releases and of Pyodide alone |
 //! | `exports` | the border to JavaScript |
 //! | `bare` | what the standard library would bring |
 
@@ -39,6 +40,7 @@ mod objects;
 mod prefetch;
 mod request;
 mod shards;
+mod snapshot;
 mod store;
 mod timer;
 mod unicode;

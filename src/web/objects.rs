@@ -116,17 +116,27 @@ impl Objects {
         entry: &ObjectEntry,
         watch: &Watch<'_>,
     ) -> Result<Uint8Array, Error> {
-        self.online(&entry.path())?;
-        let size = Size::Exactly(entry.size);
-        let check = async |bytes: &Uint8Array| {
-            bytes::check(&entry.expected(), bytes).await?;
-            Ok(())
-        };
-        let stored = self.fetch(&entry.path(), size, watch, check).await?;
+        let stored = self.file(&entry.path(), &entry.expected(), watch).await?;
         let bytes = bytes::decode(entry, stored).await?;
         // Or the cache would give it up each time.
         bytes::check(&entry.expected_decoded(), &bytes).await?;
         Ok(bytes)
+    }
+
+    /// A file over the network that has to be `expected`, whose length is known.
+    pub(crate) async fn file(
+        &self,
+        path: &str,
+        expected: &Expected,
+        watch: &Watch<'_>,
+    ) -> Result<Uint8Array, Error> {
+        self.online(path)?;
+        let size = Size::Exactly(expected.length.unwrap_or_default());
+        let check = async |bytes: &Uint8Array| {
+            bytes::check(expected, bytes).await?;
+            Ok(())
+        };
+        self.fetch(path, size, watch, check).await
     }
 
     /// Objects as [`get`](Self::get) gives them, in this order, some at once; else the first error in that order.

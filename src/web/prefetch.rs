@@ -44,6 +44,7 @@ struct Asked {
     modules: Option<Vec<String>>,
     offline: Option<Offline>,
     tag: CacheTag,
+    restored: bool,
 }
 
 impl Asked {
@@ -58,6 +59,7 @@ impl Asked {
             }),
             offline: options.offline,
             tag: request.python.tag.clone(),
+            restored: request.restored,
         })
     }
 }
@@ -71,19 +73,19 @@ struct Listener {
 }
 
 impl Prefetches {
-    /// Loads a release for a load that is to come.
+    /// Loads a release for a load that is to come. What it describes is JSON text; none if that load has it already.
     pub(crate) async fn prefetch(
         &self,
         driver: &Driver,
         request: Request,
         listener: Option<Function>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<String>, Error> {
         let asked = Asked::of(driver, &request)?;
-        let known = self.find(&asked, driver.now());
+        let known = self.find(&asked, driver.now);
         let prefetch = known.unwrap_or_else(|| {
             let prefetch = Rc::new(Prefetch {
                 asked,
-                began: driver.now(),
+                began: driver.now,
                 making: Turns::default(),
                 made: RefCell::default(),
                 listener: RefCell::default(),
@@ -99,7 +101,8 @@ impl Prefetches {
             let made = driver.load(request, &report).await?;
             *prefetch.made.borrow_mut() = Some(made);
         }
-        Ok(())
+        let made = prefetch.made.borrow();
+        Ok(made.as_ref().and_then(Prepared::describe))
     }
 
     /// What was loaded ahead for this request, or is being loaded; none if nothing was, if that failed, or if it is no
@@ -114,7 +117,7 @@ impl Prefetches {
         listener: Option<&Function>,
     ) -> Result<Option<Prepared>, Error> {
         let asked = Asked::of(driver, request)?;
-        let Some(prefetch) = self.find(&asked, driver.now()) else {
+        let Some(prefetch) = self.find(&asked, driver.now) else {
             return Ok(None);
         };
         self.0.borrow_mut().retain(|it| !Rc::ptr_eq(it, &prefetch));

@@ -9,6 +9,7 @@
 //! | `objects` | digest, hex | the bytes of that digest, decoded where they were not transferred so, `Uint8Array` |
 //! | `sizes` | digest, hex | their number, so that a sum needs no bytes |
 //! | `metadata` | root pin, hex | all metadata files of one repository, one record: `{roots, timestamp, snapshot, targets, whole, clockFloor}` |
+//! | `snapshots` | release name and Pyodide's version | the memory snapshot of that release, or of none: `[digest in hex, Blob]` of its decoded bytes |
 //! | `visits` | manifest digest, hex | the digests of the objects and shards of a release that were used, those of the load itself where it brought the whole release, decoded, one behind the other, `Uint8Array` |
 //! | `first_use` | repository URL | the root pin that was trusted on first use, hex |
 
@@ -24,8 +25,8 @@ use core::cell::{Cell, RefCell};
 
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
-use web_sys::{EventTarget, IdbDatabase};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{Blob, EventTarget, IdbDatabase};
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::StoreError;
 use webimport_core::limits::Limits;
@@ -38,10 +39,11 @@ use crate::bytes::{allocate, describe};
 use crate::concurrent::{Pending, Turns};
 
 const NAME: &str = "webimport";
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 const OBJECTS: &str = "objects";
 const SIZES: &str = "sizes";
 const METADATA: &str = "metadata";
+const SNAPSHOTS: &str = "snapshots";
 const VISITS: &str = "visits";
 const FIRST_USE: &str = "first_use";
 /// Roots that a record may hold: a rotation a week for eighty years.
@@ -228,6 +230,54 @@ impl Store {
         }
     }
 
+    /// The memory snapshot that is kept under a key, unchecked, if it is said to have this digest. It is in a `Blob`, which
+    /// the database gives in a third of the time that bytes take.
+    pub(crate) async fn snapshot(&self, key: &str, sha256: Sha256Digest) -> Option<Uint8Array> {
+        let record = self.read(SNAPSHOTS, Some(key)).await.ok()??;
+        let (digest, blob) = snapshot_of(record)?;
+        if digest != sha256 {
+            return None;
+        }
+        let bytes = JsFuture::from(blob.array_buffer()).await.ok()?;
+        Some(Uint8Array::new(&bytes))
+    }
+
+    /// Keeps a memory snapshot in place of what is there under its key. Where it finds no room, it is not kept, and nothing
+    /// is wrong.
+    pub(crate) async fn put_snapshot(&self, key: &str, sha256: Sha256Digest, bytes: &Uint8Array) {
+        let Some(database) = self.open().await else {
+            return;
+        };
+        if let Ok(blob) = Blob::new_with_u8_array_sequence(&Array::of1(bytes)) {
+            let record = Array::of2(&sha256.to_string().into(), &blob);
+            let changes = [(SNAPSHOTS, &JsValue::from(key), Change::Put(&record))];
+            let _ = database::change(&database, &changes).await;
+        }
+    }
+
+    /// Forgets a memory snapshot.
+    pub(crate) async fn drop_snapshot(&self, key: &str) {
+        self.change(&[(SNAPSHOTS, &JsValue::from(key), Change::Delete)])
+            .await;
+    }
+
+    /// Whether there is a memory snapshot under a key.
+    pub(crate) async fn holds_snapshot(&self, key: &str) -> bool {
+        self.keys(SNAPSHOTS).await.iter().any(|own| own == key)
+    }
+
+    /// The keys of all memory snapshots, with the digests that they should have.
+    pub(crate) async fn snapshots(&self) -> Vec<(String, Sha256Digest)> {
+        let mut found = Vec::new();
+        for key in self.keys(SNAPSHOTS).await {
+            let record = self.read(SNAPSHOTS, Some(&key)).await.ok().flatten();
+            if let Some((digest, _)) = record.and_then(snapshot_of) {
+                found.push((key, digest));
+            }
+        }
+        found
+    }
+
     /// Forgets a record that is not what its key says.
     pub(crate) async fn drop_object(&self, sha256: Sha256Digest) {
         self.memory.objects.borrow_mut().remove(&sha256);
@@ -392,6 +442,16 @@ impl Store {
         for (sha256, bytes) in &*self.memory.objects.borrow() {
             objects.insert(sha256.to_string(), u64::from(bytes.length()));
         }
+        for key in self.keys(SNAPSHOTS).await {
+            let record = self.read(SNAPSHOTS, Some(&key)).await.ok().flatten();
+            let size = record.and_then(snapshot_of).map(|(_, blob)| blob.size());
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a length"
+            )]
+            objects.insert(key, size.unwrap_or_default() as u64);
+        }
         repositories += self.memory.metadata.borrow().len();
         Info {
             storage: self.kind(),
@@ -424,7 +484,8 @@ impl Store {
         self.memory.metadata.borrow_mut().clear();
         self.memory.visits.borrow_mut().clear();
         let none = JsValue::UNDEFINED;
-        let changes = [OBJECTS, SIZES, METADATA, VISITS].map(|store| (store, &none, Change::Clear));
+        let stores = [OBJECTS, SIZES, SNAPSHOTS, METADATA, VISITS];
+        let changes = stores.map(|store| (store, &none, Change::Clear));
         match self.change(&changes).await {
             Outcome::Committed => {
                 // There is room again.
@@ -475,6 +536,8 @@ impl Store {
             match database::change(&database, changes).await {
                 // Another tab may have closed the connection: once more with a new one.
                 Err(error) if !last && self.reopen(&error) => {}
+                Err(error) if !last && is_quota(&error) && evict(&database).await => {}
+                Ok(false) if !last && evict(&database).await => {}
                 Err(error) => return Outcome::Failed(self.note(&error)),
                 Ok(true) => {
                     // It answers again. A full one still takes small records: that is over when it was emptied.
@@ -560,7 +623,7 @@ fn upgrade(request: EventTarget) {
         for store in [OBJECTS, SIZES, VISITS] {
             let _ = database.delete_object_store(store);
         }
-        for store in [OBJECTS, SIZES, METADATA, VISITS, FIRST_USE] {
+        for store in [OBJECTS, SIZES, SNAPSHOTS, METADATA, VISITS, FIRST_USE] {
             let _ = database.create_object_store(store);
         }
     }
@@ -757,11 +820,33 @@ fn parse_pin(value: &JsValue, repository: &str) -> Result<Sha256Digest, StoreErr
 
 fn translate(error: &JsValue) -> StoreError {
     let reason = reason(error);
-    if reason.to_ascii_lowercase().contains("quota") {
+    if is_quota(error) {
         StoreError::Quota { reason }
     } else {
         StoreError::Unavailable { reason }
     }
+}
+
+fn is_quota(error: &JsValue) -> bool {
+    reason(error).to_ascii_lowercase().contains("quota")
+}
+
+/// Makes room: memory snapshots, without which a page starts as well, are the first to go. False if there are none.
+async fn evict(database: &IdbDatabase) -> bool {
+    let keys = database::read(database, SNAPSHOTS, None).await;
+    let is_there = keys.is_ok_and(|keys| {
+        keys.and_then(|keys| keys.dyn_into::<Array>().ok())
+            .is_some_and(|keys| keys.length() > 0)
+    });
+    let clear = [(SNAPSHOTS, &JsValue::UNDEFINED, Change::Clear)];
+    is_there && database::change(database, &clear).await.is_ok()
+}
+
+/// What a record of a memory snapshot holds; none if it is none of ours.
+fn snapshot_of(record: JsValue) -> Option<(Sha256Digest, Blob)> {
+    let record = record.dyn_into::<Array>().ok()?;
+    let digest = record.get(0).as_string()?.parse().ok()?;
+    Some((digest, record.get(1).dyn_into().ok()?))
 }
 
 /// The kind of error, and what it says.

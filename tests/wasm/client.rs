@@ -15,7 +15,7 @@ fn text(error: &JsValue, key: &str) -> String {
 
 async fn refusal(client: &Client, request: &str) -> String {
     let error = client
-        .load(request.into(), None)
+        .load(request.into(), None, None)
         .await
         .err()
         .expect("a refusal");

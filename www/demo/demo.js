@@ -1,5 +1,7 @@
 // The demo page: starts Pyodide, attaches webimport to it and runs cells, one after the other.
 //
+// The address `?start=NAME` loads that release with Python itself: from the second visit on, out of its memory snapshot.
+//
 // For whoever drives the page by program: `data-ready` on the root element is booting, ready or failed; `data-run` is
 // idle, running or done, where done means that no cell waits any more; each cell has `data-cell` and `data-state`
 // (idle, queued, running, ok, error); the address `?run=all` runs all cells once Python is there.
@@ -48,18 +50,13 @@ boot().then(
 
 async function boot() {
   // Imported here and not above: a file that is missing is then told on the page, not only in the console.
-  const [webimport, { loadPyodide }, kernel] = await Promise.all([
+  const [webimport, kernel] = await Promise.all([
     import("./webimport.js"),
-    import("./pyodide/pyodide.mjs"),
     fetch("kernel.py").then((response) => {
       if (!response.ok) throw new Error(`kernel.py: the server answered ${response.status}`);
       return response.text();
     }),
   ]);
-  const pyodide = await loadPyodide({ indexURL: new URL("pyodide/", document.baseURI).href });
-  pyodide.setStdout(stream("stdout"));
-  pyodide.setStderr(stream("stderr"));
-
   const releases = new Releases(document.getElementById("releases"));
   const cache = new CachePanel(webimport.cache);
   webimport.events.addEventListener("progress", ({ detail }) => current?.progress.show(detail));
@@ -68,7 +65,14 @@ async function boot() {
     cache.refresh();
   });
   webimport.events.addEventListener("unloaded", ({ detail }) => releases.remove(detail.sha256));
-  await webimport.attach(pyodide);
+  const began = performance.now();
+  const { pyodide, from } = await webimport.boot({
+    indexURL: new URL("pyodide/", document.baseURI).href,
+    releases: new URLSearchParams(location.search).getAll("start"),
+  });
+  const took = Math.round(performance.now() - began);
+  pyodide.setStdout(stream("stdout"));
+  pyodide.setStderr(stream("stderr"));
   await cache.refresh();
 
   const namespace = pyodide.toPy({});
@@ -79,7 +83,7 @@ async function boot() {
     return JSON.parse(await pyodide.runPythonAsync("await run(*request)", { globals: namespace }));
   };
   const version = pyodide.runPython("import platform; platform.python_version()");
-  status.textContent = `Python ${version}`;
+  status.textContent = `Python ${version}, ready in ${took} ms${from === "snapshot" ? ", from a signed snapshot" : ""}`;
   status.title = `Pyodide ${pyodide.version}`;
 }
 

@@ -58,6 +58,8 @@ export interface Python {
 /** The host of one Pyodide; `webimport._compat` in Python names the same methods. */
 export class Host {
   readonly version = VERSION;
+  /** Whether it is asked before a cell runs. */
+  isAsked = false;
   readonly #client: Client;
   readonly #FS: FileSystem;
   readonly #python: Python;
@@ -87,11 +89,11 @@ export class Host {
     return this.#releases.get(sha256);
   }
 
-  /** Gets and verifies a release and keeps it for `mount(ticket)`; resolves to its description. */
-  async load(ticket: number, request: string, onProgress: ((json: string) => void) | null): Promise<string> {
+  /** Gets and verifies a release and keeps it for `mount(ticket)`; resolves to its description. `config`: in place of its layers. */
+  async load(ticket: number, request: string, onProgress: ((json: string) => void) | null, config?: string[]): Promise<string> {
     this.#prepared.set(ticket, null);
     try {
-      const prepared = await this.#client.load(request, (json) => this.#progress(json, onProgress));
+      const prepared = await this.#client.load(request, (json) => this.#progress(json, onProgress), config);
       const { description, path, objects, buffers, files } = prepared;
       const listing = takeListing(prepared);
       prepared.free();
@@ -379,7 +381,8 @@ function readable(mounted: Mounted): Map<string, number> {
 /** Milliseconds after a load in which its imports have the network, the cache and the processor for themselves. */
 const QUIET = 1_000;
 
-function whenQuiet(work: () => void): void {
+/** Work that can wait until the page has nothing else to do. */
+export function whenQuiet(work: () => void): void {
   setTimeout(() => {
     if (typeof requestIdleCallback === "function") requestIdleCallback(work, { timeout: QUIET });
     else work();

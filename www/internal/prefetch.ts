@@ -5,7 +5,7 @@
  * nobody knows which Python it will be: the page says so.
  */
 
-import { type PrefetchOptions, type Progress, WebImportError } from "../public/api.js";
+import { type Config, type PrefetchOptions, type Progress, WebImportError } from "../public/api.js";
 import { type Place, readConfigBlocks } from "./config_blocks.js";
 import { toWebImportError } from "./errors.js";
 import { dispatch } from "./events.js";
@@ -24,16 +24,16 @@ export async function prefetch(start: () => Promise<Client>, place: Place, url: 
     python: { tag: cacheTag(python) },
     waits: canWait(),
   });
-  const given = config === undefined ? [] : [configText(config)];
-  const [client, layers] = await Promise.all([start(), pageLayers(place)]);
+  const [client, layers] = await Promise.all([start(), pageLayers(place, config)]);
   try {
-    await client.prefetch(request, [...layers, ...given], (json) => dispatch("progress", JSON.parse(json) as Progress));
+    await client.prefetch(request, layers, (json) => dispatch("progress", JSON.parse(json) as Progress));
   } catch (error) {
     throw toWebImportError(error);
   }
 }
 
-function cacheTag(python: string): string {
+/** The tag of the bytecode of a Python, as `3.14`. */
+export function cacheTag(python: string): string {
   if (!/^3\.[0-9]{1,3}$/.test(python)) {
     throw new WebImportError("config.invalid", `\`python\`: expected the version of a Python, got ${python}`, {
       hint: `write python: "${PYTHON}"`,
@@ -43,11 +43,13 @@ function cacheTag(python: string): string {
 }
 
 /** Whether imports will be able to wait for the network. A load that finds it otherwise fetches what is missing. */
-function canWait(): boolean {
+export function canWait(): boolean {
   return "Suspending" in WebAssembly || typeof document === "undefined";
 }
 
-async function pageLayers(place: Place): Promise<string[]> {
+/** The page's config as JSON texts, the last one the strongest: its blocks, and what `attach` is given. */
+export async function pageLayers(place: Place, config: Config | undefined): Promise<string[]> {
+  const given = config === undefined ? [] : [configText(config)];
   const blocks = await readConfigBlocks(place);
   const toml = blocks.find(({ format }) => format === "toml");
   if (toml !== undefined) {
@@ -55,5 +57,5 @@ async function pageLayers(place: Place): Promise<string[]> {
       hint: "write the page's config as JSON, or load without `prefetch`",
     });
   }
-  return blocks.map(({ text }) => text);
+  return [...blocks.map(({ text }) => text), ...given];
 }

@@ -74,7 +74,8 @@ function run(pyodide: Pyodide, code: string): string {
   }
 }
 
-function writePackage(pyodide: Pyodide): void {
+/** Puts the package into the file system. */
+export function writePackage(pyodide: Pyodide): void {
   const folder = run(pyodide, SITE_PACKAGES);
   const all = { ...files, ...distributionInfo(Object.keys(files)) };
   for (const [path, text] of Object.entries(all)) {

@@ -13,8 +13,15 @@ import type { Listing, Objects } from "./mount.js";
 export interface Client {
   configure(layer: string, json: string): void;
   /** Loads a release for a `load` of the same that is to come; `config` is the page's, the last one the strongest. */
-  prefetch(request: string, config: string[], onProgress?: (progress: string) => void): Promise<void>;
-  load(request: string, onProgress?: (progress: string) => void): Promise<Prepared>;
+  prefetch(request: string, config: string[], onProgress?: (progress: string) => void): Promise<string | undefined>;
+  /** `config`: in place of the layers. */
+  load(request: string, onProgress?: (progress: string) => void, config?: string[]): Promise<Prepared>;
+  /** The memory snapshot of a pinned release; from the cache, unless `fetch`. */
+  snapshot(request: string, config: string[], pyodide: string, fetch: boolean): Promise<Snapshot | undefined>;
+  /** That of Pyodide alone, which is below `folder`. */
+  plainSnapshot(folder: string, description: string, pyodide: string, fetch: boolean): Promise<Snapshot | undefined>;
+  /** Whether the cache has a snapshot of any release of that name, or, of "", of none. */
+  holdsSnapshot(name: string, pyodide: string): Promise<boolean>;
   freeze(loaded: string): string;
   cacheInfo(): Promise<string>;
   cacheClear(): Promise<void>;
@@ -27,6 +34,14 @@ export interface Listed extends Pick<Listing, "spans" | "shards"> {
   readonly paths: string;
   /** Folders whose files a shard lists, a line each. */
   readonly folders: string;
+  free(): void;
+}
+
+/** A verified memory snapshot. Lives in the module's memory until `free`. */
+export interface Snapshot {
+  /** JSON. */
+  readonly description: string;
+  readonly bytes: Uint8Array;
   free(): void;
 }
 
@@ -134,7 +149,8 @@ async function verified(bytes: Uint8Array): Promise<Uint8Array> {
   return bytes;
 }
 
-async function sha256(bytes: Uint8Array): Promise<string> {
+/** SHA-256 in lower-case hex. */
+export async function sha256(bytes: Uint8Array): Promise<string> {
   if (globalThis.crypto?.subtle === undefined) {
     throw new WebImportError("host.insecure_context", "the page has no `crypto.subtle`", {
       hint: "serve the page over https, or from localhost",

@@ -60,6 +60,31 @@ export interface PrefetchOptions extends LoadOptions {
   config?: Config;
 }
 
+/** Options of `boot`. */
+export interface BootOptions {
+  /** The folder of Pyodide's files. Without it, no snapshot is used. */
+  indexURL?: string;
+  /** `loadPyodide` of the page's own copy of Pyodide's module, if it is not that of `indexURL`. */
+  loadPyodide?: (options: object) => Promise<object>;
+  /** What else `loadPyodide` is given. */
+  pyodide?: object;
+  /** What is loaded, in order: URLs, or URLs with the options of a load. */
+  releases?: readonly (string | (LoadOptions & { readonly url: string }))[];
+  /** As for `attach`. */
+  config?: Config;
+}
+
+/** A Pyodide with webimport and releases, and how it came. Frozen. */
+export interface Booted extends Attached {
+  readonly pyodide: object;
+  /** In the order of the options. */
+  readonly releases: readonly Release[];
+  /** `snapshot`: from a memory snapshot, in which the first release is imported already. */
+  readonly from: "snapshot" | "plain";
+  /** Why it is plain. */
+  readonly reason: { readonly code: string; readonly message: string } | null;
+}
+
 /** A release that Python can import from. Frozen. */
 export interface Release {
   readonly name: string;

@@ -16,6 +16,8 @@
  * same functions bound to its own.
  */
 
+import { boot as bootPyodide } from "../internal/boot.js";
+import type { Place } from "../internal/config_blocks.js";
 import { events as sharedEvents } from "../internal/events.js";
 import { Host } from "../internal/host.js";
 import { configText, loadRequest } from "../internal/options.js";
@@ -24,7 +26,7 @@ import type { Pyodide } from "../internal/pyodide.js";
 import { awaitBridge, callBridge, installPackage, otherVersion } from "../internal/python.js";
 import { VERSION } from "../internal/version.js";
 import { type Client, startClient } from "../internal/wasm.js";
-import { type Attached, type Cache, type Config, type Events, type LoadOptions, type PrefetchOptions, type Release, WebImportError } from "./api.js";
+import { type Attached, type BootOptions, type Booted, type Cache, type Config, type Events, type LoadOptions, type PrefetchOptions, type Release, WebImportError } from "./api.js";
 
 export * from "./api.js";
 
@@ -52,23 +54,28 @@ export const events: Events = sharedEvents;
  */
 export function attach(pyodide: object, config?: Config): Promise<Attached>;
 export async function attach(target: object, config?: Config | null, wheel?: { wasm: Uint8Array } | null): Promise<Attached> {
-  const pyodide = target as Pyodide;
-  if (typeof pyodide?.runPython !== "function") {
-    throw new WebImportError("host.pyodide", "`attach` expects a Pyodide", {
-      hint: "pass what `await loadPyodide()` gives; is the `await` missing?",
-    });
-  }
-  const text = config ? configText(config) : undefined;
-  let attaching = hosts.get(pyodide);
-  if (attaching === undefined) {
-    attaching = start(pyodide, wheel?.wasm);
-    hosts.set(pyodide, attaching);
-    attaching.catch(() => hosts.delete(pyodide));
-  }
-  const host = await attaching;
-  if (text !== undefined) host.setPageConfig(text);
-  current = attached(pyodide, host);
-  return current;
+  return attachWith(target, config ?? undefined, wheel?.wasm, () => takeClient(wheel?.wasm));
+}
+
+/**
+ * Starts a Pyodide and leaves it as `attach` and `loadRelease` do. From the second visit on it comes from a memory snapshot,
+ * if the first release has one, or this copy of webimport has one of Pyodide alone: then the modules that were imported into it
+ * need no import, and all takes a fraction of the time. Where there is none, or it does not fit, Pyodide starts as usual, and
+ * `reason` says why.
+ *
+ * ```js
+ * const { pyodide, from } = await boot({ indexURL: "./pyodide/", releases: ["https://code.example.org/repo/mylib"] });
+ * ```
+ *
+ * @throws {WebImportError} as `attach` and `loadRelease`; `host.pyodide`: Pyodide is not where `indexURL` says
+ */
+export async function boot(options: BootOptions): Promise<Booted> {
+  return bootPyodide(options, {
+    place: PLACE,
+    takeClient,
+    attach: (pyodide, config, client) => attachWith(pyodide, config, undefined, () => Promise.resolve(client)),
+    host: (pyodide, client) => newHost(pyodide, client, PLACE),
+  });
 }
 
 /**
@@ -154,20 +161,42 @@ function last(): Attached {
   return current;
 }
 
-async function start(pyodide: Pyodide, wasm?: Uint8Array): Promise<Host> {
+async function attachWith(target: object, config: Config | undefined, wasm: Uint8Array | undefined, client: () => Promise<Client>): Promise<Attached> {
+  const pyodide = target as Pyodide;
+  if (typeof pyodide?.runPython !== "function") {
+    throw new WebImportError("host.pyodide", "`attach` expects a Pyodide", {
+      hint: "pass what `await loadPyodide()` gives; is the `await` missing?",
+    });
+  }
+  const text = config ? configText(config) : undefined;
+  let attaching = hosts.get(pyodide);
+  if (attaching === undefined) {
+    attaching = start(pyodide, wasm ? "head" : PLACE, client);
+    hosts.set(pyodide, attaching);
+    attaching.catch(() => hosts.delete(pyodide));
+  }
+  const host = await attaching;
+  if (text !== undefined) host.setPageConfig(text);
+  current = attached(pyodide, host);
+  return current;
+}
+
+async function start(pyodide: Pyodide, place: Place, client: () => Promise<Client>): Promise<Host> {
   // Another copy of this module, such as the wheel's, may have been faster, also while this one starts.
-  const client = pyodide._webimport ? undefined : await takeClient(wasm);
-  const python = {
-    unload: (sha256: string) => void callBridge(pyodide, "unload", sha256),
-    trouble: (path: string, message: string, hint: string) => void callBridge(pyodide, "trouble", path, message, hint),
-  };
-  const isNew = pyodide._webimport === undefined;
-  const host = pyodide._webimport ?? new Host(client as Client, pyodide.FS, wasm ? "head" : PLACE, python);
+  const own = pyodide._webimport ? undefined : await client();
+  const host = pyodide._webimport ?? newHost(pyodide, own as Client, place);
   if (host.version !== VERSION) throw otherVersion("the attached webimport.js");
   pyodide._webimport = host;
   installPackage(pyodide);
-  if (isNew) prefetchBeforeCells(pyodide);
+  prefetchBeforeCells(pyodide, host);
   return host;
+}
+
+function newHost(pyodide: Pyodide, client: Client, place: Place): Host {
+  return new Host(client, pyodide.FS, place, {
+    unload: (sha256: string) => void callBridge(pyodide, "unload", sha256),
+    trouble: (path: string, message: string, hint: string) => void callBridge(pyodide, "trouble", path, message, hint),
+  });
 }
 
 function takeClient(wasm?: Uint8Array): Promise<Client> {
@@ -194,7 +223,9 @@ function spareClient(): Promise<Client> {
 }
 
 /** Hosts of notebooks call this method of Pyodide with the code of a cell, before they run it. */
-function prefetchBeforeCells(pyodide: Pyodide): void {
+function prefetchBeforeCells(pyodide: Pyodide, host: Host): void {
+  if (host.isAsked) return;
+  host.isAsked = true;
   const loadPackages = pyodide.loadPackagesFromImports;
   pyodide.loadPackagesFromImports = async (code, ...options) => {
     // What cannot be fetched is an error of the import, if the cell comes to it.
@@ -228,7 +259,7 @@ function attached(pyodide: Pyodide, host: Host): Attached {
   });
 }
 
-const facade = Object.freeze({ WebImportError, attach, cache, configure, events, freeze, loadRelease, prefetch, prefetchImports, version });
+const facade = Object.freeze({ WebImportError, attach, boot, cache, configure, events, freeze, loadRelease, prefetch, prefetchImports, version });
 
 declare global {
   /** Set where `webimport.js` is loaded, by a script tag or otherwise. */

@@ -4,8 +4,9 @@
 //! script carries its digest and its JavaScript side; then the generated Python module; then the script.
 
 mod command_line;
-mod page_script;
+pub(crate) mod page_script;
 mod python_module;
+pub(crate) mod snapshots;
 mod types;
 mod wasm;
 

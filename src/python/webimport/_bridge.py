@@ -46,6 +46,18 @@ def trouble(path: str, message: str, hint: str) -> str:
     return _done(None)
 
 
+def restore(page: str) -> str:
+    """Takes a memory snapshot over, in which nothing else has run: ``releases``, ``environment``, ``arguments`` as JSON."""
+    # Not at the top: other pages have no snapshot.
+    from . import _restore
+
+    try:
+        _restore.restore(**json.loads(page))
+    except WebImportError as error:
+        return _failed(error)
+    return _done(None)
+
+
 def configure(config: str) -> str:
     """`webimport.configure` with the config as JSON."""
     try:

@@ -66,6 +66,12 @@ def configure_from_script(text: str) -> None:
     _script = table
 
 
+def forget() -> None:
+    """Forgets what was set: it was set in another page."""
+    global _configured, _script
+    _configured, _script = "{}", {}
+
+
 async def apply(host: _compat.Host) -> None:
     """Hands all layers to the host, as they are now."""
     page = merge(*(_parse_block(block) for block in json.loads(await host.page_config())))

@@ -209,10 +209,7 @@ def register(
     ``there``: the module files, relative, whose bytes are there; None: all. ``sharded``: it may be unknown what is in
     some folders.
     """
-    if sharded:
-        _sharded.add(path)
-    if there is not None:
-        _incomplete[path] = frozenset(f"{path}/{file}" for file in there)
+    _note(path, there, sharded=sharded)
     taken = frozenset(names).intersection(first)
     rest = frozenset(names) - taken
     _claims[path] = {path: taken, path + _REST: rest} if taken and rest else {path: taken or rest}
@@ -223,6 +220,21 @@ def register(
     sys.path.insert(0 if taken else len(sys.path), front)
     sys.path.extend(end)
     forget_listings()
+
+
+def renew(path: str, *, there: Iterable[str] | None, sharded: bool) -> None:
+    """As `register`, of what is served already and has been mounted once more."""
+    _note(path, there, sharded=sharded)
+    _forget_finders(path)
+
+
+def _note(path: str, there: Iterable[str] | None, *, sharded: bool) -> None:
+    _sharded.discard(path)
+    _incomplete.pop(path, None)
+    if sharded:
+        _sharded.add(path)
+    if there is not None:
+        _incomplete[path] = frozenset(f"{path}/{file}" for file in there)
 
 
 def unregister(path: str) -> None:

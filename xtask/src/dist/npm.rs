@@ -1,8 +1,11 @@
-//! The npm package `webimport`: the script, its types and its WebAssembly module.
+//! The npm package `webimport`: the script, its types, its WebAssembly module, and memory snapshots of Pyodide, which the
+//! script knows by their digests.
 
 use anyhow::{Context, Result};
 
 use super::{copy, empty, script_tag, version};
+use crate::build::{page_script, snapshots};
+use crate::digest::files_below;
 use crate::rooms::Rooms;
 
 /// A template and not made by `json!`: the order of keys in `exports` has a meaning.
@@ -13,8 +16,17 @@ const README: &str = include_str!("npm-readme.md");
 pub(super) fn make(rooms: &Rooms) -> Result<()> {
     let folder = rooms.at("dist/npm");
     empty(&folder)?;
-    for name in ["webimport.js", "webimport.wasm", "webimport.d.ts"] {
+    for name in ["webimport.wasm", "webimport.d.ts"] {
         copy(&rooms.site().join(name), &folder.join(name))?;
+    }
+    let snapshots = snapshots::make(rooms)?;
+    page_script::bundle_with(rooms, &snapshots.descriptions, &folder.join("webimport.js"))?;
+    let objects = files_below(&snapshots.folder.join("objects"))?;
+    for object in objects {
+        let name = object.strip_prefix(&snapshots.folder)?;
+        let target = folder.join(name);
+        std::fs::create_dir_all(target.parent().context("an object is in a folder")?)?;
+        copy(&object, &target)?;
     }
     for name in ["LICENSE-MIT", "LICENSE-APACHE"] {
         copy(&rooms.at(name), &folder.join(name))?;

@@ -1,0 +1,296 @@
+/**
+ * Starts Pyodide, from a memory snapshot where there is one, and leaves it as `attach` and `loadRelease` do.
+ *
+ * The snapshot of the first release counts, else that of Pyodide alone. One that the cache does not have is no gain, as it
+ * has as many bytes as Pyodide itself: this page starts without, and fetches it for the next one. Nothing of a snapshot is
+ * used before all of it is verified, and if anything is wrong with it, what was started is left alone and a plain
+ * Pyodide is started.
+ */
+
+import type { Attached, BootOptions, Booted, Config, LoadOptions, Progress, Release } from "../public/api.js";
+import { WebImportError } from "../public/api.js";
+import { type Place } from "./config_blocks.js";
+import { toWebImportError } from "./errors.js";
+import { dispatch } from "./events.js";
+import { type Host, whenQuiet } from "./host.js";
+import { canRestore, type Runtime, restore } from "./memory.js";
+import { loadRequest } from "./options.js";
+import { cacheTag, canWait, pageLayers } from "./prefetch.js";
+import type { Pyodide } from "./pyodide.js";
+import { callBridge, writePackage } from "./python.js";
+import type { Description } from "./release.js";
+import { VERSION } from "./version.js";
+import { type Client, sha256, type Snapshot } from "./wasm.js";
+
+/** What the functions of the module do. */
+export interface Facade {
+  readonly place: Place;
+  takeClient(): Promise<Client>;
+  /** Attaches a Pyodide with this client. */
+  attach(pyodide: object, config: Config | undefined, client: Client): Promise<Attached>;
+  /** The host of a Pyodide that has webimport in its memory. */
+  host(pyodide: Pyodide, client: Client): Host;
+}
+
+/** What `webimport-snapshot/1` says, as far as this file needs it. */
+interface Described {
+  readonly wasm: string;
+  readonly stdlib: string;
+  readonly webimport: string;
+  readonly releases: readonly { readonly sha256: string }[];
+}
+
+/** A release that is asked for. */
+interface Wanted {
+  readonly url: string;
+  readonly options: LoadOptions;
+}
+
+/** A verified snapshot, and the release in it as this page has verified it. */
+interface Found {
+  readonly bytes: Uint8Array;
+  readonly release?: { readonly request: string; readonly description: string } | undefined;
+}
+
+/** One call of `boot`. */
+interface Call {
+  readonly runtime: Runtime;
+  readonly client: Client;
+  /** The page's config, the last one the strongest. */
+  readonly layers: string[];
+  readonly wanted: readonly Wanted[];
+  readonly options: BootOptions;
+  readonly facade: Facade;
+}
+
+/** Bytes that a file of Pyodide may have. */
+const MAX_FILE = 128 * 1024 * 1024;
+
+export async function boot(options: BootOptions, facade: Facade): Promise<Booted> {
+  const wanted = (options.releases ?? []).map(toWanted);
+  const [client, runtime] = await Promise.all([facade.takeClient(), runtimeOf(options)]);
+  const call = { client, wanted, options, facade };
+  if (!("version" in runtime)) return plain(call, runtime.loadPyodide, "host.snapshot", "`indexURL` does not say where Pyodide is");
+  let layers: string[];
+  try {
+    layers = await pageLayers(facade.place, options.config);
+  } catch (error) {
+    return plainAfter(call, runtime.loadPyodide, error);
+  }
+  const whole: Call = { ...call, runtime, layers };
+  const start = await likelySnapshot(whole);
+  if (start === undefined) {
+    fetchAhead(whole);
+    const booted = plain(call, runtime.loadPyodide, "resolve.no_snapshot", "the cache has no memory snapshot for this page yet");
+    booted.then((it) => fetchSnapshot(whole, it)).catch(() => {});
+    return booted;
+  }
+  if (start === "pyodide") fetchAhead(whole);
+  try {
+    const booted = await fromSnapshot(whole, start);
+    if (start === "pyodide" && wanted.length > 0) fetchSnapshot(whole, booted);
+    return booted;
+  } catch (error) {
+    const booted = plainAfter(call, runtime.loadPyodide, error);
+    booted.then((it) => fetchSnapshot(whole, it)).catch(() => {});
+    return booted;
+  }
+}
+
+function toWanted(release: string | (LoadOptions & { readonly url: string })): Wanted {
+  if (typeof release === "string") return { url: release, options: {} };
+  const { url, ...options } = release;
+  return { url, options };
+}
+
+/** Where Pyodide is; without a version, if nobody says where its files are. */
+async function runtimeOf({ indexURL, loadPyodide }: BootOptions): Promise<Runtime | Pick<Runtime, "loadPyodide">> {
+  if (indexURL === undefined) {
+    if (loadPyodide !== undefined) return { loadPyodide };
+    throw new WebImportError("host.pyodide", "`boot` has to know where Pyodide is", { hint: 'pass indexURL: "<folder of pyodide.mjs>"' });
+  }
+  const folder = new URL(indexURL.endsWith("/") ? indexURL : `${indexURL}/`, globalThis.location?.href ?? import.meta.url).href;
+  let module: Pick<Runtime, "version" | "loadPyodide">;
+  try {
+    module = (await import(`${folder}pyodide.mjs`)) as Runtime;
+  } catch (cause) {
+    throw new WebImportError("host.pyodide", `\`${folder}pyodide.mjs\` cannot be imported`, { hint: "pass the folder of Pyodide's files", cause });
+  }
+  return { version: module.version, loadPyodide: loadPyodide ?? module.loadPyodide, indexURL: folder };
+}
+
+function plainAfter(call: Omit<Call, "runtime" | "layers">, loadPyodide: Runtime["loadPyodide"], error: unknown): Promise<Booted> {
+  const { code, message } = toWebImportError(error);
+  return plain(call, loadPyodide, code, message);
+}
+
+async function plain(
+  { client, wanted, options, facade }: Omit<Call, "runtime" | "layers">,
+  loadPyodide: Runtime["loadPyodide"],
+  code: string,
+  message: string,
+): Promise<Booted> {
+  const place = options.indexURL === undefined ? {} : { indexURL: options.indexURL };
+  const pyodide = await loadPyodide({ ...options.pyodide, ...place });
+  const attached = await facade.attach(pyodide, options.config, client);
+  const releases: Release[] = [];
+  for (const { url, options } of wanted) releases.push(await attached.loadRelease(url, options));
+  return Object.freeze({ ...attached, pyodide, releases: Object.freeze(releases), from: "plain", reason: Object.freeze({ code, message }) });
+}
+
+/** Loads the releases while Pyodide starts. What goes wrong is said by the load that follows. */
+function fetchAhead({ client, layers, wanted, runtime }: Call): void {
+  for (const release of wanted) prefetch(client, layers, request(release, runtime, false)).catch(() => {});
+}
+
+async function prefetch(client: Client, layers: string[], text: string): Promise<string | undefined> {
+  return client.prefetch(text, layers, (json) => dispatch("progress", JSON.parse(json) as Progress));
+}
+
+/** JSON of a load. `restored`: what it would bring first is in a snapshot. */
+function request({ url, options }: Wanted, { version }: Runtime, restored: boolean): string {
+  const python = { tag: cacheTag(pythonOf(version)) };
+  return JSON.stringify({ url, options: JSON.parse(loadRequest(options)), python, waits: canWait(), restored });
+}
+
+/** The Python of a Pyodide, for which bytecode is chosen. A load that finds it otherwise starts anew. */
+function pythonOf(version: string): string {
+  return version.startsWith("0.") ? "3.13" : `3.${version.slice(1, 3)}`;
+}
+
+/** Which snapshot the cache is likely to have; undefined if it has none. */
+async function likelySnapshot({ client, wanted, runtime }: Call): Promise<"release" | "pyodide" | undefined> {
+  if (!canRestore(runtime.version)) return undefined;
+  const [first] = wanted;
+  if (first !== undefined && (await client.holdsSnapshot(nameOf(first.url), runtime.version))) return "release";
+  if (plainDescription(runtime) !== undefined && (await client.holdsSnapshot("", runtime.version))) return "pyodide";
+  return undefined;
+}
+
+function nameOf(url: string): string {
+  return url.slice(url.lastIndexOf("/") + 1).replace(/@.*$/, "");
+}
+
+function plainDescription({ version }: Runtime): string | undefined {
+  return Object.hasOwn(__SNAPSHOTS__, version) ? __SNAPSHOTS__[version] : undefined;
+}
+
+async function fromSnapshot(call: Call, which: "release" | "pyodide"): Promise<Booted> {
+  const { runtime, options, wanted, facade, client } = call;
+  const found = which === "release" ? ofRelease(call) : ofPyodide(call);
+  const pyodide = (await restore(
+    runtime,
+    options.pyodide ?? {},
+    found.then(({ bytes }) => bytes),
+  )) as Pyodide;
+  const { release } = await found;
+  const host = facade.host(pyodide, client);
+  pyodide._webimport = host;
+  writePackage(pyodide);
+  const descriptions: Description[] = [];
+  if (release !== undefined) {
+    // The release that was loaded ahead; Python counts its loads from 1.
+    const description = await host.load(0, release.request, null, call.layers);
+    host.mount(0);
+    descriptions.push(JSON.parse(description) as Description);
+  }
+  callBridge(pyodide, "restore", JSON.stringify({ releases: descriptions, environment: environment(options), arguments: commandLine(options) }));
+  for (const description of descriptions) host.announce("loaded", JSON.stringify(description));
+  const attached = await facade.attach(pyodide, options.config, client);
+  const releases = descriptions.map(({ sha256 }) => host.release(sha256) as Release);
+  for (const { url, options } of wanted.slice(releases.length)) releases.push(await attached.loadRelease(url, options));
+  return Object.freeze({ ...attached, pyodide, releases: Object.freeze(releases), from: "snapshot", reason: null });
+}
+
+async function ofRelease(call: Call): Promise<Found> {
+  const { client, layers, runtime } = call;
+  const wanted = call.wanted[0] as Wanted;
+  const text = request(wanted, runtime, true);
+  const description = await prefetch(client, layers, text);
+  const release = description === undefined ? undefined : (JSON.parse(description) as Description);
+  if (description === undefined || release === undefined) throw noSnapshot(runtime);
+  const snapshot = await client.snapshot(pinned(wanted, release, text), layers, runtime.version, false);
+  const bytes = await checked(runtime, snapshot, [release.sha256]);
+  return { bytes, release: { request: text, description } };
+}
+
+async function ofPyodide({ client, runtime }: Call): Promise<Found> {
+  const description = plainDescription(runtime) as string;
+  return { bytes: await checked(runtime, await client.plainSnapshot(folder(), description, runtime.version, false), []) };
+}
+
+/** The folder of this script, where the snapshots of Pyodide alone are. */
+function folder(): string {
+  return new URL(".", import.meta.url).href;
+}
+
+/** JSON of a request for exactly this release. What a pin says holds although the metadata expire. */
+function pinned({ options }: Wanted, { repository, name, version, sha256, trust }: Description | Release, text: string): string {
+  const stale = trust.how === "pin" ? { offline: "stale" } : {};
+  const exactly: LoadOptions = { ...options, root: trust.root, version, sha256, ...(stale as LoadOptions) };
+  return JSON.stringify({ ...JSON.parse(text), url: `${repository}/${name}`, options: JSON.parse(loadRequest(exactly)) });
+}
+
+/** The bytes of a snapshot that fits this page. */
+async function checked(runtime: Runtime, snapshot: Snapshot | undefined, releases: readonly string[]): Promise<Uint8Array> {
+  if (snapshot === undefined) throw noSnapshot(runtime);
+  const { bytes } = snapshot;
+  const described = JSON.parse(snapshot.description) as Described;
+  snapshot.free();
+  const own = described.releases.map(({ sha256 }) => sha256);
+  if (described.webimport !== VERSION || own.join() !== releases.join()) {
+    throw mismatch(`it has webimport ${described.webimport} and ${own.length} releases`);
+  }
+  const files: [string, string][] = [
+    ["pyodide.asm.wasm", described.wasm],
+    ["python_stdlib.zip", described.stdlib],
+  ];
+  await Promise.all(files.map(([name, digest]) => checkFile(`${runtime.indexURL}${name}`, digest)));
+  return bytes;
+}
+
+/** Pyodide fetches the same file by the same URL, so that the browser has it once. */
+async function checkFile(url: string, digest: string): Promise<void> {
+  const response = await fetch(url, { credentials: "same-origin" });
+  const length = Number(response.headers.get("content-length") ?? 0);
+  if (!response.ok || length > MAX_FILE) throw mismatch(`\`${url}\` cannot be read`);
+  const got = await sha256(new Uint8Array(await response.arrayBuffer()));
+  if (got !== digest) throw mismatch(`\`${url}\` is of another build`);
+}
+
+function noSnapshot({ version }: Runtime): WebImportError {
+  return new WebImportError("resolve.no_snapshot", `there is no memory snapshot for Pyodide ${version}`, { hint: "start without one" });
+}
+
+function mismatch(reason: string): WebImportError {
+  return new WebImportError("host.snapshot", `the memory snapshot does not fit this page: ${reason}`, { hint: "start without it" });
+}
+
+/** Fetches a snapshot for the next visit, when nobody waits for anything. */
+function fetchSnapshot(call: Call, booted: Booted): void {
+  if (canRestore(call.runtime.version)) whenQuiet(() => void keepSnapshot(call, booted).catch(() => {}));
+}
+
+async function keepSnapshot({ client, layers, wanted, runtime }: Call, { releases }: Booted): Promise<void> {
+  const [first, release] = [wanted[0], releases[0]];
+  if (first !== undefined && release !== undefined) {
+    const exactly = pinned(first, release, request(first, runtime, true));
+    const snapshot = await client.snapshot(exactly, layers, runtime.version, true);
+    snapshot?.free();
+    if (snapshot !== undefined) return;
+  }
+  const description = plainDescription(runtime);
+  if (description !== undefined) (await client.plainSnapshot(folder(), description, runtime.version, true))?.free();
+}
+
+/** What a Pyodide that has just started in this page has, where a snapshot has its builder's. */
+function environment({ pyodide }: BootOptions): Record<string, string> {
+  const language = (globalThis.navigator?.languages?.[0] ?? "C").replace("-", "_");
+  const { env } = (pyodide ?? {}) as { env?: Record<string, string> };
+  return { LANG: `${language}.UTF-8`, _: "./this.program", ...env };
+}
+
+function commandLine({ pyodide }: BootOptions): string[] {
+  const { args } = (pyodide ?? {}) as { args?: string[] };
+  return args ?? [""];
+}
