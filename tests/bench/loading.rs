@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use webimport_browser_tests::browser::Session;
 use webimport_browser_tests::fixture::{Repository, wheels};
-use webimport_browser_tests::{Page, Raised, Setup, Site};
+use webimport_browser_tests::{Page, Pyodide, Raised, Setup, Site};
 
 use crate::numbers::{Spread, rounded};
 use crate::peers;
@@ -17,7 +17,7 @@ pub(crate) struct Library {
     wheels: &'static [&'static str],
     version: &'static str,
     /// The cell that is timed, after the loading.
-    import: &'static str,
+    pub(crate) import: &'static str,
 }
 
 impl Library {
@@ -38,6 +38,12 @@ impl Library {
             // What needs its dependencies; `import rich` alone loads next to nothing.
             import: "import rich.console, rich.table, rich.markdown, rich.syntax",
         }
+    }
+
+    /// What that imports.
+    fn modules(&self) -> impl Iterator<Item = &'static str> {
+        let names = self.import.trim_start_matches("import ");
+        names.split(", ")
     }
 
     /// Released, and as wheels with sources and with bytecode.
@@ -62,12 +68,21 @@ impl Library {
 pub(crate) struct Published {
     pub(crate) repository: Repository,
     pub(crate) sha256: String,
-    wheels: Vec<PathBuf>,
+    pub(crate) wheels: Vec<PathBuf>,
     compiled: Vec<PathBuf>,
 }
 
+impl Published {
+    /// Has the publisher make a memory snapshot of it.
+    pub(crate) fn snapshot(&self, library: &Library) {
+        let imports: Vec<&str> = library.modules().collect();
+        self.repository
+            .snapshot(library.name, Pyodide::V314, &imports);
+    }
+}
+
 /// What micropip is made of.
-const MICROPIP: &[&str] = &["micropip", "packaging"];
+pub(crate) const MICROPIP: &[&str] = &["micropip", "packaging"];
 
 /// What a time was taken of, in the order in which one run takes them.
 const WAYS: [&str; 9] = [

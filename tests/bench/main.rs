@@ -21,6 +21,11 @@
 //! | `….X_over_Y` | ratio of medians |
 //! | `….wheel_bytes`, `cold_bytes_over_wheels` | the wheels, and the ratio of what `cold` transfers to them |
 //! | `slow.networkx`, `slow.rich` | the same over 20 Mbit/s and 40 ms |
+//! | `boot` | from the opened page on |
+//! | `boot.boot_plain`, `boot_snapshot` | `boot` of Pyodide and webimport alone: with an empty cache; from a memory snapshot |
+//! | `boot.NAME.ready_first`, `ready_snapshot` | `boot` with that release, and its import: with an empty cache; from its memory snapshot |
+//! | `boot.NAME.ready_today` | Pyodide's start, micropip, the import |
+//! | `boot.slow_NAME` | the same over 20 Mbit/s and 40 ms |
 //! | `update` | networkx with one changed module, when the release before is in the cache |
 //! | `update.ms` | until it is imported |
 //! | `update.bytes`, `requests` | what is asked for until then |
@@ -43,6 +48,7 @@
 //! | `verify.wasm_mb_per_s` | the same for the core in WebAssembly, see [`verify`] |
 //! | `verify.refreshes_per_s` | how often a second the core verifies root, timestamp, snapshot and targets |
 
+mod boot;
 mod builder;
 mod compressed;
 mod heap;
@@ -70,8 +76,8 @@ use crate::numbers::add;
 use crate::scale::{Builds, Releases};
 use crate::server::Link;
 
-const BENCHES: [&str; 7] = [
-    "networkx", "rich", "slow", "update", "scale", "size", "verify",
+const BENCHES: [&str; 8] = [
+    "networkx", "rich", "slow", "boot", "update", "scale", "size", "verify",
 ];
 
 #[derive(Parser)]
@@ -210,6 +216,28 @@ async fn in_browser(
         if arguments.wants("slow") {
             let numbers = loading::measure(session, &library, Link::Slow, arguments.runs).await;
             add(&mut found, "slow", json!({library.name: numbers}));
+        }
+    }
+    if arguments.wants("boot") {
+        add(
+            &mut found,
+            "boot",
+            boot::measure(session, arguments.runs).await,
+        );
+        for library in [Library::networkx(), Library::rich()] {
+            let published = library.publish();
+            published.snapshot(&library);
+            for link in [Link::Loopback, Link::Slow] {
+                let numbers =
+                    boot::measure_library(session, &library, &published, link, arguments.runs)
+                        .await;
+                let numbers = json!({library.name: numbers});
+                let numbers = match link {
+                    Link::Loopback => numbers,
+                    Link::Slow => json!({format!("slow_{}", library.name): numbers[library.name]}),
+                };
+                add(&mut found, "boot", numbers);
+            }
         }
     }
     if arguments.wants("update") {

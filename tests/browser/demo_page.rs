@@ -5,12 +5,13 @@ use webimport_browser_tests::demo::{Demo, ReleaseShown};
 use webimport_browser_tests::fixture::{Repository, wheels};
 use webimport_browser_tests::site::STRICT_POLICY;
 use webimport_browser_tests::suite::Test;
-use webimport_browser_tests::{Context, RepositoryServer, Site, tests, tools};
+use webimport_browser_tests::{Context, Pyodide, RepositoryServer, Site, tests, tools};
 
 pub(crate) fn tests() -> Vec<Test> {
     tests![
         the_demo_page_shows_what_it_says,
-        a_cell_that_fails_shows_code_and_hint
+        a_cell_that_fails_shows_code_and_hint,
+        the_page_starts_from_a_signed_snapshot,
     ]
 }
 
@@ -145,4 +146,29 @@ async fn a_cell_that_fails_shows_code_and_hint(context: Context) {
         "{shown:#?}"
     );
     assert_eq!(demo.releases().await.len(), 0);
+}
+
+async fn the_page_starts_from_a_signed_snapshot(context: Context) {
+    let repository = tokio::task::spawn_blocking(|| {
+        let repository = Repository::new();
+        repository.release(&wheels(&["networkx"]), "networkx");
+        repository.snapshot("networkx", Pyodide::V314, &[]);
+        repository
+    })
+    .await
+    .expect("the repository is made");
+    let server = RepositoryServer::start(&repository.root()).await;
+    let (_site, url) = serve(&server, repository.pin()).await;
+    let url = format!("{url}?start=networkx");
+    let demo = open(&context, &url).await;
+    assert!(!demo.status().await.contains("snapshot"));
+    demo.page().kept_snapshots(1).await;
+    let demo = open(&context, &url).await;
+    let status = demo.status().await;
+    assert!(
+        status.contains(" ms, from a signed snapshot"),
+        "expected a start from a snapshot, got: {status}"
+    );
+    let shown = demo.run("networkx").await;
+    assert!(shown.output.contains("Napoleon → "), "{shown:#?}");
 }

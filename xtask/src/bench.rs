@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::build::Profile;
 use crate::rooms::Rooms;
 use crate::setup::{self, Part};
-use crate::{Outcome, build, process};
+use crate::{Outcome, build, dist, process};
 
 /// `cargo xtask bench [--json] [--only NAME] [--runs N] [--browser NAME] [--large]`, or `bench --short [--json]`.
 pub(crate) fn command(rooms: &Rooms, arguments: &[String]) -> Result<Outcome> {
@@ -41,6 +41,10 @@ pub(crate) fn program(rooms: &Rooms, arguments: &[String]) -> Result<Command> {
     if measures(arguments, "scale") {
         let webimport = build::command_line(rooms, profile)?;
         bench.arg("--webimport").arg(webimport);
+    }
+    if measures(arguments, "boot") && !short {
+        dist::packages(rooms)?;
+        build::command_line(rooms, Profile::Debug)?;
     }
     if measures(arguments, "verify") && !short {
         let core = build::verifying_core(rooms)?.with_file_name("core.js");

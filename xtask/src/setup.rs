@@ -38,7 +38,7 @@ pub(crate) enum Part {
     Fuzz,
     /// geckodriver.
     Geckodriver,
-    /// Pyodide, binaryen, esbuild and typescript.
+    /// Pyodide, binaryen, esbuild, typescript and Node 24.
     Npm,
     /// Chromium with its driver, and Firefox.
     Browsers,

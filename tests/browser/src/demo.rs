@@ -123,6 +123,16 @@ impl Demo {
             .await
     }
 
+    /// What the page says of Python.
+    pub async fn status(&self) -> String {
+        self.page
+            .value(
+                "return document.getElementById('status').innerText",
+                json!([]),
+            )
+            .await
+    }
+
     /// What the panel says of the cache.
     pub async fn cache(&self) -> String {
         self.page

@@ -22,6 +22,7 @@ use webimport_core::names::{Channel, ReleaseName, Version};
 use webimport_core::shards::split;
 use webimport_core::time::UnixTime;
 
+use crate::site::Pyodide;
 use crate::{scratch, tools};
 
 /// A repository in a scratch folder, with its keys.
@@ -189,6 +190,28 @@ impl Repository {
         self.release_with(sources, name, bytecode, SourceChoice::Included)
     }
 
+    /// Has the publisher make a memory snapshot of a release for this Pyodide, in which these modules are imported, or
+    /// those of its entry. Says what it tells.
+    pub fn snapshot(&self, release: &str, pyodide: Pyodide, imports: &[&str]) -> Value {
+        let (root, keys) = (self.root(), self.keys());
+        let pyodide = tools::tool(&format!("npm/node_modules/{}", pyodide.folder()));
+        let site = tools::workspace().join("target/site");
+        let options: [(&str, &Path); 4] = [
+            ("--repo", &root),
+            ("--keys", &keys),
+            ("--pyodide", &pyodide),
+            ("--webimport", &site),
+        ];
+        let mut arguments: Vec<&OsStr> = vec!["snapshot".as_ref(), release.as_ref()];
+        for (option, value) in options {
+            arguments.extend([option.as_ref(), value.as_os_str()]);
+        }
+        for module in imports {
+            arguments.extend(["--import".as_ref(), OsStr::new(module)]);
+        }
+        webimport(&arguments)
+    }
+
     fn release_with(
         &self,
         sources: &[PathBuf],
@@ -207,6 +230,8 @@ impl Repository {
             pyodide: Some(tools::tool("npm/node_modules/pyodide")),
             source,
             entry: Vec::new(),
+            snapshot: None,
+            webimport: None,
             validity: self.validity.clone(),
         };
         let released = release::release(&options, &Silent).expect("releasing works");

@@ -114,6 +114,22 @@ impl Page {
             .await;
     }
 
+    /// Waits until the cache has as many memory snapshots.
+    pub async fn kept_snapshots(&self, count: usize) {
+        let script = "const database = await new Promise((resolve, reject) => {
+               const request = indexedDB.open('webimport');
+               request.onsuccess = () => resolve(request.result);
+               request.onerror = () => reject(request.error);
+             });
+             const records = database.transaction('snapshots').objectStore('snapshots').getAll();
+             await new Promise((resolve) => { records.onsuccess = resolve; });
+             database.close();
+             return records.result.filter(([, blob]) => blob.size > 10_000_000).length === args[0]";
+        let _: bool = self
+            .wait_for("memory snapshots in the cache", script, json!([count]))
+            .await;
+    }
+
     /// Closes the tab when all is [`kept`](Self::kept).
     pub async fn leave(self) {
         self.kept().await;

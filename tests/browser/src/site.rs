@@ -26,7 +26,8 @@ pub enum Pyodide {
 }
 
 impl Pyodide {
-    fn folder(self) -> &'static str {
+    /// Its folder on a site, and among npm's packages.
+    pub fn folder(self) -> &'static str {
         match self {
             Self::V314 => "pyodide",
             Self::V029 => "pyodide-0.29",
@@ -65,6 +66,8 @@ pub struct Setup {
     pub attach: bool,
     /// The second argument of `attach`.
     pub config: Option<Value>,
+    /// The options of `boot`, but for where Pyodide is and `config`: Pyodide comes by it, and the global `booted` says how.
+    pub boot: Option<Value>,
     /// The arguments of `prefetch`, which is called before Pyodide starts; its promise is the global `prefetching`.
     pub prefetch: Option<Value>,
     /// Config blocks.
@@ -87,6 +90,7 @@ impl Default for Setup {
             webimport: true,
             attach: true,
             config: None,
+            boot: None,
             prefetch: None,
             blocks: Vec::new(),
             prelude: None,
@@ -232,6 +236,7 @@ impl Site {
             "script": setup.webimport.then_some(&setup.script),
             "attach": setup.attach,
             "config": setup.config,
+            "boot": setup.boot,
             "prefetch": setup.prefetch,
             "worker": (setup.realm == Realm::Worker).then(|| format!("/{number}/worker.js")),
         });

@@ -20,6 +20,9 @@ const RELEASES: &[(&str, &[&str])] = &[
     ("networkx", &["networkx"]),
 ];
 
+/// The release that has a memory snapshot, too; the page's address can name it.
+const WITH_SNAPSHOT: &str = "networkx";
+
 /// The release made from `pkg-template` by `webimport new`.
 const OWN_PACKAGE: &str = "my-package";
 
@@ -49,12 +52,13 @@ pub(super) fn all(rooms: &Rooms, webimport: &Path, folder: &Path, keep: Keep) ->
         "pkg-template",
         "src/cli",
         "src/core",
+        "target/site/webimport.js",
     ]
     .iter()
     .map(|path| rooms.at(path))
     .collect();
     let stamp_file = folder.join("published");
-    let stamp = Stamp::new(stamp_file.clone(), fingerprint(&inputs, "demo 1")?);
+    let stamp = Stamp::new(stamp_file.clone(), fingerprint(&inputs, "demo 2")?);
     let root_file = folder.join("root-pin");
     if keep == Keep::Current && is_fresh(&stamp_file) && stamp.is_current(&[&root_file]) {
         return std::fs::read_to_string(&root_file)
@@ -79,6 +83,7 @@ pub(super) fn all(rooms: &Rooms, webimport: &Path, folder: &Path, keep: Keep) ->
             .collect::<Result<_>>()?;
         publisher.release(name, &wheels)?;
     }
+    publisher.snapshot(WITH_SNAPSHOT)?;
     let own = folder.join(OWN_PACKAGE);
     publisher.run(&["new".as_ref(), own.as_ref()])?;
     publisher.release(OWN_PACKAGE, &[own])?;
@@ -118,6 +123,28 @@ impl Publisher<'_> {
             arguments.extend(["--name".as_ref(), OsStr::new(name)]);
             self.run(&arguments).map(|_| ())
         })
+    }
+
+    fn snapshot(&self, name: &str) -> Result<()> {
+        step(
+            &format!("making a memory snapshot of {name}"),
+            "about 10 s",
+            || {
+                let (pyodide, site) =
+                    (self.rooms.node_modules().join("pyodide"), self.rooms.site());
+                let options: [(&str, &Path); 4] = [
+                    ("--repo", &self.repository),
+                    ("--keys", &self.keys),
+                    ("--pyodide", &pyodide),
+                    ("--webimport", &site),
+                ];
+                let mut arguments: Vec<&OsStr> = vec!["snapshot".as_ref(), name.as_ref()];
+                for (option, value) in options {
+                    arguments.extend([option.as_ref(), value.as_os_str()]);
+                }
+                self.run(&arguments).map(|_| ())
+            },
+        )
     }
 
     fn run(&self, arguments: &[&OsStr]) -> Result<Value> {

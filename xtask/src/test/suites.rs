@@ -52,6 +52,8 @@ pub(crate) enum Suite {
     Importlib,
     /// Packages' own tests, on their releases.
     Packages,
+    /// Memory snapshots, in both browsers.
+    Snapshot,
     /// Bytes and requests beside their limits.
     Limits,
     /// The TUF conformance suite, on a checkout of it.
@@ -60,7 +62,7 @@ pub(crate) enum Suite {
 
 impl Suite {
     /// Those that need nothing but this repository.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Checks,
         Self::Core,
         Self::Cli,
@@ -72,11 +74,12 @@ impl Suite {
         Self::Hosts,
         Self::Importlib,
         Self::Packages,
+        Self::Snapshot,
         Self::Limits,
     ];
 
     /// Those that can be named.
-    pub(crate) const NAMED: [Self; 13] = [
+    pub(crate) const NAMED: [Self; 14] = [
         Self::Checks,
         Self::Core,
         Self::Cli,
@@ -88,6 +91,7 @@ impl Suite {
         Self::Hosts,
         Self::Importlib,
         Self::Packages,
+        Self::Snapshot,
         Self::Limits,
         Self::Conformance,
     ];
@@ -105,6 +109,7 @@ impl Suite {
             Self::Hosts => "hosts",
             Self::Importlib => "importlib",
             Self::Packages => "packages",
+            Self::Snapshot => "snapshot",
             Self::Limits => "limits",
             Self::Conformance => "conformance",
         }
@@ -121,7 +126,7 @@ impl Suite {
             ],
             // The bench sets itself up.
             Self::Core | Self::Limits => &[],
-            Self::Cli => &[Part::Npm, Part::Venv],
+            Self::Cli => &[Part::WasmTarget, Part::WasmTools, Part::Npm, Part::Venv],
             Self::Interop => &[Part::Venv],
             Self::Fuzz => &[Part::Fuzz],
             Self::Python => &[Part::Venv, Part::Npm],
@@ -131,7 +136,7 @@ impl Suite {
                 Part::Geckodriver,
                 Part::Browsers,
             ],
-            Self::Browser => &[
+            Self::Browser | Self::Snapshot => &[
                 Part::WasmTarget,
                 Part::WasmTools,
                 Part::Geckodriver,
@@ -166,7 +171,11 @@ impl Suite {
         match self {
             Self::Checks => checks(rooms, counts),
             Self::Core => cargo_test(rooms, counts, &["-p", "webimport-core"]),
-            Self::Cli => cargo_test(rooms, counts, &["-p", "webimport-cli"]),
+            Self::Cli => {
+                // Memory snapshots have it inside.
+                build::site(rooms)?;
+                cargo_test(rooms, counts, &["-p", "webimport-cli"])
+            }
             Self::Interop => cargo_test(rooms, counts, &["-p", "webimport-interop-tests"]),
             Self::Fuzz => fuzz::run(rooms, counts),
             Self::Python => python(rooms, counts),
@@ -183,6 +192,7 @@ impl Suite {
                 let checkout = checkout.map(|folder| ("WEBIMPORT_RICH", folder));
                 browser_target(rooms, counts, "packages", checkout)
             }
+            Self::Snapshot => browser_target(rooms, counts, "snapshot", None),
             Self::Limits => {
                 let short = ["--short".to_owned()];
                 run(&mut bench::program(rooms, &short)?, counts)
@@ -413,7 +423,7 @@ fn browser(rooms: &Rooms, counts: &mut Counts) -> Result<()> {
     let targets = test_targets(rooms)?;
     let mut arguments = vec!["-p", "webimport-browser-tests", "--lib"];
     // Those are suites of their own.
-    let others = ["hosts", "importlib", "packages"];
+    let others = ["hosts", "importlib", "packages", "snapshot"];
     for target in targets
         .iter()
         .filter(|target| !others.contains(&target.as_str()))

@@ -28,18 +28,17 @@ export function describe(error) {
 }
 
 /** Starts Pyodide, attaches webimport where it is asked for, and gives the function that runs cells. */
-export async function start({ pyodide: folder, attach, config, prefetch }, webimport) {
+export async function start({ pyodide: folder, attach, boot, config, prefetch }, webimport) {
   if (prefetch) {
     globalThis.prefetching = webimport.prefetch(...prefetch);
     prefetching.catch(() => {});
   }
-  const { loadPyodide } = await import(`${folder}pyodide.mjs`);
-  const pyodide = await loadPyodide({ indexURL: new URL(folder, location.origin).href });
+  const pyodide = boot ? await booted(folder, boot, config, webimport) : await loaded(folder);
   globalThis.pyodide = pyodide;
   let printed = [];
   pyodide.setStdout({ batched: (line) => printed.push(line) });
   pyodide.setStderr({ batched: (line) => printed.push(line) });
-  if (webimport && attach) await webimport.attach(pyodide, config ?? undefined);
+  if (webimport && attach && !boot) await webimport.attach(pyodide, config ?? undefined);
   const json = pyodide.pyimport("json");
   const { repr } = pyodide.pyimport("builtins");
 
@@ -59,4 +58,18 @@ export async function start({ pyodide: folder, attach, config, prefetch }, webim
       return { error: described, printed };
     }
   };
+}
+
+async function loaded(folder) {
+  const { loadPyodide } = await import(`${folder}pyodide.mjs`);
+  return loadPyodide({ indexURL: new URL(folder, location.origin).href });
+}
+
+/** By `boot`; the global `booted` says how it came. */
+async function booted(folder, options, config, webimport) {
+  const began = performance.now();
+  const { pyodide, from, reason, releases } = await webimport.boot({ indexURL: folder, config: config ?? undefined, ...options });
+  const took = performance.now() - began;
+  globalThis.booted = { from, reason, took, releases: releases.map(({ name, version }) => `${name}@${version}`) };
+  return pyodide;
 }
