@@ -1,7 +1,7 @@
-//! Packages' own tests, on the package as pip installs it and on its release, in the same Pyodide: each test has to end
-//! the same way. And packages that are compiled for Pyodide.
+//! Packages' own tests, on the package as pip installs it, on its release, and on its release out of a memory snapshot, in
+//! the same Pyodide: each test has to end the same way. And packages that are compiled for Pyodide.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +16,9 @@ use webimport_browser_tests::upstream::{
     Expected, Outcomes, Verdict, files, is_python, outcomes, prepare, sdist, unpacked,
 };
 use webimport_browser_tests::wheel::write_wheel;
-use webimport_browser_tests::{Context, Realm, RepositoryServer, Setup, Site, scratch};
+use webimport_browser_tests::{
+    Context, Page, Pyodide, Realm, RepositoryServer, Setup, Site, scratch,
+};
 
 /// How long the tests of one package may take, twice.
 const DEADLINE: Duration = Duration::from_mins(15);
@@ -182,11 +184,29 @@ fn repository(name: &'static str, wheels: &[PathBuf]) -> &'static Repository {
     })
 }
 
+/// The same, and a memory snapshot of the release.
+fn with_snapshot(name: &'static str, wheels: &[PathBuf]) -> &'static Repository {
+    static MADE: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+    let repository = repository(name, wheels);
+    let is_new = MADE
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(name);
+    if is_new {
+        repository.snapshot(name, Pyodide::V314, &[]);
+    }
+    repository
+}
+
 async fn compare(context: Context, package: Package) {
     let installed = installed(&context, package).await;
     let released = released(&context, package).await;
-    let suite = package.import;
-    Verdict::compare(&released, &installed, &Expected::of(suite)).report(suite, context.browser());
+    let restored = restored(&context, package).await;
+    let (suite, browser) = (package.import, context.browser());
+    let expected = Expected::of(suite);
+    Verdict::compare(&released, &installed, &expected).report(suite, browser);
+    let suite = format!("{suite} from a snapshot");
+    Verdict::compare(&restored, &installed, &expected).report(&suite, browser);
 }
 
 /// The outcomes with the package in site-packages, in a page without webimport.
@@ -195,7 +215,9 @@ async fn installed(context: &Context, package: Package) -> Outcomes {
         realm: Realm::Worker,
         ..Setup::plain()
     };
-    test(context, package, &setup, &contents(package), "", "/lib/").await
+    let site = Site::start().await;
+    let page = context.open(&site, &setup).await;
+    test(&page, &site, package, &contents(package), "", "/lib/").await
 }
 
 /// The outcomes with the package's release.
@@ -209,7 +231,32 @@ async fn released(context: &Context, package: Package) -> Outcomes {
         ..Setup::default()
     };
     let load = format!("await loadRelease('{url}/{}')", package.name);
-    test(context, package, &setup, &[], &load, "/webimport/").await
+    let site = Site::start().await;
+    let page = context.open(&site, &setup).await;
+    test(&page, &site, package, &[], &load, "/webimport/").await
+}
+
+/// The outcomes with the package's release in a Pyodide that comes from a memory snapshot of it.
+async fn restored(context: &Context, package: Package) -> Outcomes {
+    let repository = with_snapshot(package.name, &contents(package));
+    let server = RepositoryServer::start(&repository.root()).await;
+    let url = server.url();
+    let setup = Setup {
+        realm: Realm::Worker,
+        config: Some(json!({"repositories": {&url: {"root": repository.pin()}}})),
+        boot: Some(json!({"releases": [format!("{url}/{}", package.name)]})),
+        ..Setup::default()
+    };
+    let site = Site::start().await;
+    let first = context.open(&site, &setup).await;
+    first.kept_snapshots(1).await;
+    first.leave().await;
+    let page = context.open(&site, &setup).await;
+    assert_eq!(
+        page.run("import js\njs.booted.to_py()['from']").await,
+        "snapshot"
+    );
+    test(&page, &site, package, &[], "", "/webimport/").await
 }
 
 /// The tests of a checkout, as a source distribution would have them.
@@ -231,16 +278,14 @@ fn archive(checkout: &OsStr) -> PathBuf {
 }
 
 async fn test(
-    context: &Context,
+    page: &Page,
+    site: &Site,
     package: Package,
-    setup: &Setup,
     installed: &[PathBuf],
     load: &str,
     root: &str,
 ) -> Outcomes {
-    let site = Site::start().await;
-    let page = context.open(&site, setup).await;
-    prepare(&page).await;
+    prepare(page).await;
     let add = |file: &Path| {
         let name = file.file_name().expect("a file").to_string_lossy();
         let bytes = std::fs::read(file).expect("a file of the set-up");
@@ -267,8 +312,8 @@ async fn test(
         "pytests.run('{}', '{root}', *{arguments:?})",
         package.import
     );
-    let found = outcomes(&page, &cell).await;
-    page.kill().await;
+    let found = outcomes(page, &cell).await;
+    page.clone().kill().await;
     found
 }
 

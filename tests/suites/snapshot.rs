@@ -1,5 +1,7 @@
 //! Memory snapshots in real browsers: what a Pyodide that comes from one has, and that no wrong one is ever used.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
@@ -27,6 +29,8 @@ fn all() -> Vec<Test> {
         another_build_of_pyodide_starts_without,
         without_memory_or_storage_the_page_starts_without,
         two_at_once_have_nothing_in_common,
+        a_tab_that_is_killed_while_it_writes_leaves_nothing_wrong,
+        a_release_that_was_taken_back_is_not_run,
         offline_and_pinned_pages_use_it_too,
         pyodide_alone_comes_from_a_snapshot_too,
         a_release_without_a_snapshot_is_loaded_into_that_of_pyodide,
@@ -139,7 +143,9 @@ import networkx
 [was_there, networkx.shortest_path(networkx.path_graph(5), 0, 4)]";
 
 /// What a page with networkx from a snapshot can do.
-async fn works(page: &Page) {
+async fn works_with(page: &Page, shop: &Shop) {
+    page.run(&format!("RELEASE = '{}'", shop.release("networkx")))
+        .await;
     assert_eq!(page.run(USE).await, json!([true, [0, 1, 2, 3, 4]]));
     let cell = "import inspect, importlib, importlib.metadata, os
 release = await loadRelease('networkx', version='3.7')
@@ -168,9 +174,7 @@ async fn second_visit(context: &Context, setup: impl Fn(&Shop) -> Setup) {
     let (page, how) = shop.visit(context, &setup).await;
     assert_from_snapshot(&how);
     assert_eq!(shop.server.served("objects/*"), 0);
-    page.run(&format!("RELEASE = '{}'", shop.release("networkx")))
-        .await;
-    works(&page).await;
+    works_with(&page, &shop).await;
     let loads = page.loads().await;
     assert_eq!(loads.len(), 1, "{loads:?}");
     assert_eq!(
@@ -590,4 +594,72 @@ async fn a_release_without_a_snapshot_is_loaded_into_that_of_pyodide(context: Co
     let (page, how) = shop.visit(&context, &setup).await;
     assert_from_snapshot(&how);
     assert_eq!(page.run(USE).await, json!([true, [0, 1, 2, 3, 4]]));
+}
+
+/// A record is written whole or not at all.
+async fn a_tab_that_is_killed_while_it_writes_leaves_nothing_wrong(context: Context) {
+    let shop = Shop::open().await;
+    let setup = shop.setup(Realm::Page);
+    // A transaction goes on for as long as it has requests: this one has no end.
+    let endless = "const put = IDBObjectStore.prototype.put;
+        IDBObjectStore.prototype.put = function (value, ...key) {
+          const request = put.call(this, value, ...key);
+          if (this.name === 'snapshots') {
+            const again = () => { window.reached = true; this.get('nothing').onsuccess = again; };
+            this.get('nothing').onsuccess = again;
+          }
+          return request;
+        };";
+    let killed = Setup {
+        prelude: Some(endless.to_owned()),
+        ..setup.clone()
+    };
+    let (page, how) = shop.visit(&context, &killed).await;
+    assert_plain(&how, "resolve.no_snapshot");
+    let _: bool = page
+        .wait_for("the record", "return window.reached", json!([]))
+        .await;
+    page.kill().await;
+    shop.first_visit(&context, &setup).await;
+    let (page, how) = shop.visit(&context, &setup).await;
+    assert_from_snapshot(&how);
+    works_with(&page, &shop).await;
+}
+
+/// The publisher's folder goes on without the release: what the cache has of it is not started from.
+async fn a_release_that_was_taken_back_is_not_run(context: Context) {
+    let repository = Repository::new();
+    repository.release(&wheels(&["mdurl"]), "mdurl");
+    let before = [repository.root(), repository.keys()].map(|folder| copied(&folder));
+    repository.release(&wheels(&["iniconfig"]), "iniconfig");
+    repository.snapshot("iniconfig", Pyodide::V314, &[]);
+    let shop = Shop::of(&repository).await;
+    let setup = Setup {
+        boot: Some(json!({"releases": [shop.release("iniconfig")]})),
+        ..shop.setup(Realm::Page)
+    };
+    shop.first_visit(&context, &setup).await;
+    let (page, how) = shop.visit(&context, &setup).await;
+    assert_eq!(how["from"], "snapshot", "{how}");
+    page.kill().await;
+
+    for (folder, before) in [repository.root(), repository.keys()].iter().zip(before) {
+        std::fs::remove_dir_all(folder).expect("a folder");
+        std::fs::rename(before, folder).expect("a folder");
+    }
+    // Beyond the versions of metadata that the reader has seen.
+    for name in ["zipp", "packaging", "pluggy"] {
+        repository.release_sources(&wheels(&[name]), name);
+    }
+    let page = context.visit(&shop.site.add_page(&setup)).await;
+    let raised = page.ready().await.expect_err("the release is not there");
+    assert_eq!(raised.code(), "resolve.unknown_name", "{raised}");
+}
+
+/// A copy of a folder, beside it.
+fn copied(folder: &Path) -> PathBuf {
+    let copy = folder.with_extension("before");
+    let status = Command::new("cp").arg("-a").arg(folder).arg(&copy).status();
+    assert!(status.expect("cp starts").success());
+    copy
 }
