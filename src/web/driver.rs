@@ -358,7 +358,7 @@ impl Load<'_> {
         }
 
         let tag = &self.tag;
-        let plan = self.plan(&mut found, &request).await?;
+        let plan = self.plan(&mut found, request.waits).await?;
         let (mut network, mut cache) = (Network::default(), Cache::default());
         let (mut given, mut buffers) = (Vec::new(), Vec::new());
         let mut lost = Vec::new();
@@ -447,9 +447,8 @@ impl Load<'_> {
         })
     }
 
-    /// What to fetch, and when, by whether an import can wait for bytes that are still to come. Shards on the way are
-    /// added.
-    async fn plan(&self, found: &mut Found, request: &Request) -> Result<Plan, Error> {
+    /// What to fetch, and when, by whether an import `waits` for bytes that are still to come. Shards on the way are added.
+    async fn plan(&self, found: &mut Found, waits: bool) -> Result<Plan, Error> {
         let on_damage = |error| self.warn(&error);
         let watch = self.watch(&|_| {}, &on_damage);
         let (manifest, modules) = (&mut found.manifest, &self.modules);
@@ -458,12 +457,9 @@ impl Load<'_> {
             Some(plan) => plan,
             None => shards::plan(manifest, &self.tag, modules, &self.objects, &watch).await?,
         };
-        if !request.waits {
+        if !waits {
             plan.now = sorted([plan.now, plan.others].concat());
             plan.others = Vec::new();
-        } else if request.restored {
-            plan.others = [plan.now, plan.others].concat();
-            plan.now = Vec::new();
         }
         Ok(plan)
     }

@@ -44,7 +44,6 @@ struct Asked {
     modules: Option<Vec<String>>,
     offline: Option<Offline>,
     tag: CacheTag,
-    restored: bool,
 }
 
 impl Asked {
@@ -59,7 +58,6 @@ impl Asked {
             }),
             offline: options.offline,
             tag: request.python.tag.clone(),
-            restored: request.restored,
         })
     }
 }

@@ -25,8 +25,6 @@ pub(crate) struct Request {
     pub(crate) loaded: Vec<Sha256Digest>,
     /// Whether an import can wait for bytes that are still to come.
     pub(crate) waits: bool,
-    /// Whether the modules that the load would bring first are imported already, in a memory snapshot.
-    pub(crate) restored: bool,
 }
 
 #[derive(Debug)]
@@ -61,8 +59,10 @@ impl Request {
                 }
                 None => Vec::new(),
             },
-            waits: truth(&mut fields, "waits")?,
-            restored: truth(&mut fields, "restored")?,
+            waits: match fields.optional("waits") {
+                Some(waits) => fields::truth(&waits)?,
+                None => false,
+            },
         })
     }
 
@@ -76,13 +76,6 @@ impl Request {
         manifest.check_namespaces(&self.namespaces, allowed)?;
         Ok(())
     }
-}
-
-/// False where it is left out.
-fn truth(fields: &mut Fields, name: &str) -> Result<bool, Fault> {
-    fields
-        .optional(name)
-        .map_or(Ok(false), |value| fields::truth(&value))
 }
 
 fn owners(value: Option<Value>) -> Result<Map<String, String>, Fault> {

@@ -140,17 +140,17 @@ async function plain(
 
 /** Loads the releases while Pyodide starts. What goes wrong is said by the load that follows. */
 function fetchAhead({ client, layers, wanted, runtime }: Call): void {
-  for (const release of wanted) prefetch(client, layers, request(release, runtime, false)).catch(() => {});
+  for (const release of wanted) prefetch(client, layers, request(release, runtime)).catch(() => {});
 }
 
 async function prefetch(client: Client, layers: string[], text: string): Promise<string | undefined> {
   return client.prefetch(text, layers, (json) => dispatch("progress", JSON.parse(json) as Progress));
 }
 
-/** JSON of a load. `restored`: what it would bring first is in a snapshot. */
-function request({ url, options }: Wanted, { version }: Runtime, restored: boolean): string {
+/** JSON of a load. */
+function request({ url, options }: Wanted, { version }: Runtime): string {
   const python = { tag: cacheTag(pythonOf(version)) };
-  return JSON.stringify({ url, options: JSON.parse(loadRequest(options)), python, waits: canWait(), restored });
+  return JSON.stringify({ url, options: JSON.parse(loadRequest(options)), python, waits: canWait() });
 }
 
 /** The Python of a Pyodide, for which bytecode is chosen. A load that finds it otherwise starts anew. */
@@ -205,7 +205,7 @@ async function fromSnapshot(call: Call, which: "release" | "pyodide"): Promise<B
 async function ofRelease(call: Call): Promise<Found> {
   const { client, layers, runtime } = call;
   const wanted = call.wanted[0] as Wanted;
-  const text = request(wanted, runtime, true);
+  const text = request(wanted, runtime);
   const description = await prefetch(client, layers, text);
   const release = description === undefined ? undefined : (JSON.parse(description) as Description);
   if (description === undefined || release === undefined) throw noSnapshot(runtime);
@@ -274,7 +274,7 @@ function fetchSnapshot(call: Call, booted: Booted): void {
 async function keepSnapshot({ client, layers, wanted, runtime }: Call, { releases }: Booted): Promise<void> {
   const [first, release] = [wanted[0], releases[0]];
   if (first !== undefined && release !== undefined) {
-    const exactly = pinned(first, release, request(first, runtime, true));
+    const exactly = pinned(first, release, request(first, runtime));
     const snapshot = await client.snapshot(exactly, layers, runtime.version, true);
     snapshot?.free();
     if (snapshot !== undefined) return;
