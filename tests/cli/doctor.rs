@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use support::{NOW, TestRepository, WheelBuilder, files, raw_server};
 use webimport_cli::doctor::{Checkup, Depth, DoctorError, DoctorOptions, Verdict, doctor};
 use webimport_cli::observe::Silent;
@@ -17,6 +17,7 @@ use webimport_cli::verify::Transport;
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::Coded as _;
 use webimport_core::sign::{SigningKey, sign_role};
+use webimport_core::snapshot::SnapshotRelease;
 use webimport_core::time::UnixTime;
 
 /// Two releases, and a root that needs no note.
@@ -224,6 +225,8 @@ struct Team {
     repository: TestRepository,
     key: SigningKey,
     release: Value,
+    /// What the roles name beside it.
+    more: Map<String, Value>,
 }
 
 fn json_of(path: &Path) -> Value {
@@ -248,6 +251,7 @@ impl Team {
             release: json_of(&targets)["signed"]["targets"]["extra/1.0/release.json"].take(),
             repository,
             key: SigningKey::from_seed([9; 32]),
+            more: Map::new(),
         }
     }
 
@@ -261,10 +265,12 @@ impl Team {
     fn delegates(&self, delegations: &Value, roles: &[(&str, &SigningKey, UnixTime)]) {
         let metadata = self.repository.root().join("metadata");
         let mut snapshot = json_of(&metadata.join("3.snapshot.json"))["signed"].take();
+        let mut named = self.more.clone();
+        named.insert("extra/1.0/release.json".into(), self.release.clone());
         for (role, key, expires) in roles {
             let signed = json!({
                 "_type": "targets", "spec_version": "1.0.31", "version": 1, "expires": expires,
-                "targets": {"extra/1.0/release.json": self.release},
+                "targets": named,
             });
             let bytes = sign_role(&signed, std::slice::from_ref(*key)).unwrap();
             snapshot["meta"][format!("{role}.json")] = meta(1, &bytes);
@@ -333,6 +339,53 @@ fn delegated_roles_and_what_they_name_are_looked_at() {
             fs::write(&path, &right).unwrap();
         }
     }
+    assert!(team.found().is_empty());
+}
+
+#[test]
+fn memory_snapshots_that_delegated_roles_name_are_looked_at() {
+    let mut team = Team::new();
+    let release = SnapshotRelease {
+        name: "extra".parse().unwrap(),
+        version: "1.0".parse().unwrap(),
+        sha256: team.release["hashes"]["sha256"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap(),
+    };
+    let (snapshot, object) = support::memory_snapshot(&release, "314.0.7");
+    let bytes = snapshot.to_bytes().unwrap();
+    let sha256 = Sha256Digest::of(&bytes);
+    let root = team.repository.root();
+    let place = root.join(snapshot.object.path());
+    let folder = root.join("targets/extra/1.0/snapshot");
+    for (path, content) in [
+        (&place, &object),
+        (&folder.join(format!("{sha256}.314.0.7.json")), &bytes),
+    ] {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    let target = json!({"length": bytes.len(), "hashes": {"sha256": sha256}});
+    team.more
+        .insert("extra/1.0/snapshot/314.0.7.json".into(), target.clone());
+    // Of a release that nobody names.
+    team.more
+        .insert("extra/2.0/snapshot/314.0.7.json".into(), target);
+    let mut delegation = team.to("team", "extra/*/*");
+    delegation["roles"][0]["paths"] = json!(["extra/*/*", "extra/*/snapshot/*"]);
+    let role = [("team", &team.key, NOW.plus_days(60))];
+    team.delegates(&delegation, &role);
+    assert!(team.found().is_empty());
+    let fails = |name: &str| one(name, Verdict::Fail);
+    fs::write(&place, &object[1..]).unwrap();
+    assert_eq!(team.found(), fails("objects"));
+    fs::write(&place, &object).unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(team.found(), fails("memory snapshots"));
+    // A role that may not name it is not asked for it.
+    team.delegates(&team.to("team", "extra/*/*"), &role);
     assert!(team.found().is_empty());
 }
 

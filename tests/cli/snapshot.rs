@@ -14,12 +14,13 @@ use support::{NOW, SnapshotTools, TestRepository, WheelBuilder, files, skipped};
 use webimport_cli::doctor::{Check, Depth, DoctorOptions, Verdict, doctor};
 use webimport_cli::observe::Silent;
 use webimport_cli::release::{ReleaseError, ReleaseOptions, release};
-use webimport_cli::repository::{SnapshotPublished, Validity};
+use webimport_cli::repository::{SnapshotPublication, SnapshotPublished, Validity};
 use webimport_cli::snapshot::{SnapshotError, SnapshotOptions, Snapshotted, snapshot};
 use webimport_cli::verify::{CheckError, Transport};
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::Coded as _;
 use webimport_core::names::Selector;
+use webimport_core::snapshot::SnapshotRelease;
 
 /// What makes snapshots, and what they are made with.
 struct Tools(SnapshotTools);
@@ -250,6 +251,56 @@ fn a_second_snapshot_replaces_the_first() {
     assert_eq!(repository.verify("greet@1.0").unwrap().snapshots.len(), 1);
     // It is of the one release alone.
     assert!(repository.verify("greet@2.0").unwrap().snapshots.is_empty());
+}
+
+#[test]
+fn publishing_says_what_it_changed() {
+    let repository = TestRepository::new();
+    let released = repository.release(&[greet()]).unwrap();
+    let release = SnapshotRelease {
+        name: released.name,
+        version: released.version,
+        sha256: released.sha256,
+    };
+    let publish = |pyodide: &str, webimport: &str, now| {
+        let (mut snapshot, object) = support::memory_snapshot(&release, pyodide);
+        snapshot.webimport = webimport.into();
+        let publication = SnapshotPublication {
+            name: release.name.clone(),
+            version: release.version.clone(),
+            pyodide: snapshot.pyodide.clone(),
+            description: snapshot.to_bytes().unwrap(),
+            object,
+        };
+        let (keys, validity) = (repository.ring(), Validity::from(now));
+        let opened = repository.open();
+        opened
+            .publish_snapshot(&publication, &keys, &validity, &Silent)
+            .unwrap()
+    };
+    let timestamp = || fs::read(repository.root().join("metadata/timestamp.json")).unwrap();
+    assert_eq!(publish("314.0.7", "0.1.0", NOW), SnapshotPublished::New);
+    assert_eq!(publish("0.29.5", "0.1.0", NOW), SnapshotPublished::New);
+    let before = timestamp();
+    assert_eq!(publish("314.0.7", "0.1.0", NOW), SnapshotPublished::Nothing);
+    assert_eq!(timestamp(), before);
+    let later = NOW.plus_days(16);
+    assert_eq!(
+        publish("314.0.7", "0.1.0", later),
+        SnapshotPublished::Renewed
+    );
+    assert_eq!(
+        publish("314.0.7", "0.1.1", later),
+        SnapshotPublished::Replaced
+    );
+    let of = |it: webimport_cli::verify::SnapshotSummary| (it.pyodide.to_string(), it.webimport);
+    let snapshots = repository.verify("greet").unwrap().snapshots;
+    let found: Vec<(String, String)> = snapshots.into_iter().map(of).collect();
+    let expected = [("0.29.5", "0.1.0"), ("314.0.7", "0.1.1")];
+    assert_eq!(
+        found,
+        expected.map(|(pyodide, webimport)| (pyodide.to_owned(), webimport.to_owned()))
+    );
 }
 
 #[test]

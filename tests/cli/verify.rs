@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use support::{NOW, TestRepository, WheelBuilder, files, raw_server, response};
 use webimport_cli::observe::Silent;
-use webimport_cli::repository::{Publication, Repository, Validity};
+use webimport_cli::repository::{Publication, Repository, SnapshotPublication, Validity};
 use webimport_cli::verify::CheckError;
 use webimport_core::error::Coded as _;
+use webimport_core::snapshot::{MemorySnapshot, SnapshotRelease};
 
 const HTML: &[u8] = b"<!doctype html><title>Welcome</title>";
 
@@ -160,6 +161,58 @@ fn a_wrong_digest_in_a_signed_manifest_is_the_publishers_fault() {
     fs::write(object, "changed").unwrap();
     let error = repository.verify("greet@next").err().unwrap();
     assert!(error.hint().contains("server"), "{}", error.hint());
+}
+
+/// Publishes a memory snapshot of the release, whatever is said of it.
+fn publish_snapshot(repository: &TestRepository, change: fn(&mut MemorySnapshot)) {
+    let release = SnapshotRelease {
+        name: "greet".parse().unwrap(),
+        version: "1.0".parse().unwrap(),
+        sha256: repository.verify("greet@1.0").unwrap().sha256,
+    };
+    let (mut snapshot, object) = support::memory_snapshot(&release, "314.0.7");
+    change(&mut snapshot);
+    let publication = SnapshotPublication {
+        name: release.name,
+        version: release.version,
+        pyodide: "314.0.7".parse().unwrap(),
+        description: snapshot.to_bytes().unwrap(),
+        object,
+    };
+    let validity = Validity::from(NOW);
+    let opened = Repository::open(repository.root()).unwrap();
+    opened
+        .publish_snapshot(&publication, &repository.ring(), &validity, &Silent)
+        .unwrap();
+}
+
+#[test]
+fn a_memory_snapshot_is_checked_down_to_its_header() {
+    let changes: [(fn(&mut MemorySnapshot), &str); 7] = [
+        (|_| {}, ""),
+        (|it| it.build = it.wasm, "verify.malformed"),
+        (|it| it.object.decoded_sha256 = it.wasm, "verify.digest"),
+        (|it| it.object.decoded_size -= 1, "verify.length"),
+        (|it| it.releases[0].sha256 = it.wasm, "verify.malformed"),
+        (|it| it.releases.clear(), "verify.malformed"),
+        (
+            |it| it.pyodide = "314.0.8".parse().unwrap(),
+            "verify.malformed",
+        ),
+    ];
+    for (index, (change, expected)) in changes.into_iter().enumerate() {
+        let repository = published();
+        publish_snapshot(&repository, change);
+        assert_eq!(code(repository.verify("greet")), expected, "{index}");
+    }
+    let repository = published();
+    publish_snapshot(&repository, |_| {});
+    let snapshots = repository.verify("greet").unwrap().snapshots;
+    let found: Vec<_> = snapshots
+        .iter()
+        .map(|it| (it.pyodide.as_str(), it.decoded_bytes))
+        .collect();
+    assert_eq!(found, [("314.0.7", 1000)]);
 }
 
 #[test]

@@ -161,8 +161,11 @@ pub fn doctor(options: &DoctorOptions, observer: &dyn Observer) -> Result<Checku
     if let Some(mut repository) = doctor.metadata(pin) {
         doctor.expiry_and_thresholds(&repository);
         let delegated = doctor.delegated_roles(&repository);
+        // Before a search for a release adds what other roles name.
+        let top = repository.targets().filter_map(parse_snapshot_target);
+        let top: BTreeSet<SnapshotName> = top.collect();
         let mut objects = doctor.releases(&mut repository, delegated.releases);
-        objects.extend(doctor.snapshots(&mut repository, delegated.snapshots));
+        objects.extend(doctor.snapshots(&mut repository, &top, delegated.snapshots));
         doctor.objects(&objects, observer);
     }
     doctor.headers();
@@ -472,34 +475,35 @@ impl Doctor<'_> {
         Ok(objects)
     }
 
-    /// The description of every memory snapshot; the objects that they name. `delegated` are those that delegated roles
+    /// The description of every memory snapshot that the top-level role or `delegated` ones name; the objects that they
     /// name.
     fn snapshots(
         &mut self,
         repository: &mut Repository,
+        top: &BTreeSet<SnapshotName>,
         delegated: Vec<SnapshotName>,
     ) -> Vec<ObjectEntry> {
-        let top = repository.targets().filter_map(parse_snapshot_target);
-        let names: BTreeSet<SnapshotName> = top.chain(delegated).collect();
+        let names: BTreeSet<SnapshotName> = top.iter().cloned().chain(delegated).collect();
         let (mut objects, mut faults) = (Vec::new(), Vec::new());
-        for (name, version, pyodide) in &names {
-            match self.snapshot(repository, name, version, pyodide) {
-                Ok(object) => objects.extend(object),
-                Err(error) => faults.push((
-                    format!("{name} {version} for Pyodide {pyodide}: {error}"),
-                    error.hint(),
-                )),
+        for name in &names {
+            match self.snapshot(repository, name) {
+                Ok(Some(object)) => objects.push(object),
+                // No role that may name it, or the release, does, so that nobody asks for it.
+                Ok(None) => {}
+                Err(Error::Resolve(_)) if !top.contains(name) => {}
+                Err(error) => {
+                    let (release, version, pyodide) = name;
+                    faults.push((
+                        format!("{release} {version} for Pyodide {pyodide}: {error}"),
+                        error.hint(),
+                    ));
+                }
             }
         }
+        let count = objects.len() + faults.len();
         // Most repositories have none.
-        if !names.is_empty() {
-            self.add_all(
-                "memory snapshots",
-                "snapshot",
-                names.len(),
-                AS_SIGNED,
-                &faults,
-            );
+        if count > 0 {
+            self.add_all("memory snapshots", "snapshot", count, AS_SIGNED, &faults);
         }
         objects
     }
@@ -508,9 +512,7 @@ impl Doctor<'_> {
     fn snapshot(
         &mut self,
         repository: &mut Repository,
-        name: &ReleaseName,
-        version: &Version,
-        pyodide: &PyodideVersion,
+        (name, version, pyodide): &SnapshotName,
     ) -> Result<Option<ObjectEntry>, Error> {
         let selector = Selector::Version(version.clone());
         let mut fetch = |path: &str, limit| self.fetch(path, limit);

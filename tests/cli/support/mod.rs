@@ -23,6 +23,8 @@ use webimport_cli::release::{ReleaseError, ReleaseOptions, Released, release};
 use webimport_cli::repository::{Repository, Setup, Validity, init};
 use webimport_cli::verify::{CheckError, Transport, VerifiedRelease, VerifyOptions, verify};
 use webimport_core::digest::Sha256Digest;
+use webimport_core::manifest::{Encoding, ObjectEntry};
+use webimport_core::snapshot::{MemorySnapshot, SnapshotRelease};
 use webimport_core::time::UnixTime;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -400,6 +402,42 @@ pub(crate) fn skipped(reason: &str) {
     let thread = thread::current();
     let name = thread.name().unwrap_or("a test");
     let _ = writeln!(std::io::stderr(), "{name}: skipped: {reason}");
+}
+
+/// The description of a memory snapshot, and the bytes of its object as stored: with a header, but nobody's memory.
+pub(crate) fn memory_snapshot(
+    release: &SnapshotRelease,
+    pyodide: &str,
+) -> (MemorySnapshot, Vec<u8>) {
+    let build = Sha256Digest::of(b"build");
+    let numbers = [0x706e_7300_u32, 64, 2, 0];
+    let mut decoded: Vec<u8> = numbers.iter().flat_map(|it| it.to_le_bytes()).collect();
+    decoded.extend(build.as_bytes());
+    decoded.extend(b"{}");
+    decoded.resize(1000, 0);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&decoded).unwrap();
+    let stored = gzip.finish().unwrap();
+    let snapshot = MemorySnapshot {
+        format: webimport_core::snapshot::FORMAT.into(),
+        pyodide: pyodide.parse().unwrap(),
+        build,
+        wasm: Sha256Digest::of(b"wasm"),
+        stdlib: Sha256Digest::of(b"stdlib"),
+        tag: "cpython-314".parse().unwrap(),
+        webimport: "0.1.0".into(),
+        object: ObjectEntry {
+            sha256: Sha256Digest::of(&stored),
+            size: stored.len() as u64,
+            encoding: Encoding::Gzip,
+            decoded_size: decoded.len() as u64,
+            decoded_sha256: Sha256Digest::of(&decoded),
+            tag: None,
+        },
+        releases: vec![release.clone()],
+        modules: Vec::new(),
+    };
+    (snapshot, stored)
 }
 
 /// What memory snapshots are made with, as the set-up has installed it and the build has made it.
