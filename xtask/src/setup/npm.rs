@@ -40,7 +40,7 @@ pub(crate) fn install(rooms: &Rooms) -> Result<()> {
     }
     step(
         "installing pyodide, binaryen, esbuild, typescript and Node 24 by npm",
-        "about 20 s",
+        "about 10 s",
         || {
             process::quiet(
                 rooms,
