@@ -188,7 +188,8 @@ fn publish_snapshot(repository: &TestRepository, change: fn(&mut MemorySnapshot)
 
 #[test]
 fn a_memory_snapshot_is_checked_down_to_its_header() {
-    let changes: [(fn(&mut MemorySnapshot), &str); 7] = [
+    type Change = fn(&mut MemorySnapshot);
+    let changes: [(Change, &str); 7] = [
         (|_| {}, ""),
         (|it| it.build = it.wasm, "verify.malformed"),
         (|it| it.object.decoded_sha256 = it.wasm, "verify.digest"),
