@@ -66,6 +66,6 @@ fn parse(
         length: Some(bytes.len() as u64),
         sha256,
     };
-    MemorySnapshot::parse(bytes, sha256, &expected, release, pyodide)
+    MemorySnapshot::parse(bytes, sha256, &expected, Some(release), pyodide)
         .map(webimport_core::trust::Verified::into_inner)
 }
