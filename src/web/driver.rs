@@ -304,19 +304,37 @@ impl Driver {
         Resolution::of(&request.url, &request.options, &self.config)
     }
 
+    /// Whether the config refuses what is not pinned.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.config.frozen == Some(true)
+    }
+
     /// Loads a release up to the point where Python can have it.
     pub(crate) async fn load(
         &self,
         request: Request,
         on_progress: &dyn Fn(&Progress<'_>),
     ) -> Result<Prepared, Error> {
-        let resolution = self.resolve(&request)?;
+        self.begin(&request, on_progress)?.run(request).await
+    }
+
+    /// Asks the server for the metadata that a request needs, and keeps them.
+    pub(crate) async fn refresh(&self, request: &Request) -> Result<(), Error> {
+        self.begin(request, &|_| {})?.resolve().await.map(drop)
+    }
+
+    fn begin<'a>(
+        &'a self,
+        request: &Request,
+        on_progress: &'a dyn Fn(&Progress<'_>),
+    ) -> Result<Load<'a>, Error> {
+        let resolution = self.resolve(request)?;
         let label = match (&resolution.selector, resolution.sha256) {
             (Some(selector), _) => format!("{}@{selector}", resolution.name),
             (None, Some(_)) => resolution.name.to_string(),
             (None, None) => format!("{}@{}", resolution.name, Channel::stable()),
         };
-        let load = Load {
+        Ok(Load {
             label: RefCell::new(label),
             driver: self,
             offline: request.options.offline,
@@ -339,8 +357,7 @@ impl Driver {
             ready: RefCell::default(),
             warnings: RefCell::default(),
             on_progress,
-        };
-        load.run(request).await
+        })
     }
 }
 

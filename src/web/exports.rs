@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
 
-use js_sys::{Array, Date, Function, Object, Promise, Reflect, Uint8Array, Uint32Array};
+use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array, Uint32Array};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{future_to_promise, spawn_local};
@@ -21,7 +21,7 @@ use webimport_core::error::{Coded, ConfigError, Error, Fault};
 use webimport_core::fields::{self, Fields};
 use webimport_core::json;
 use webimport_core::limits::Limits;
-use webimport_core::time::UnixTime;
+use webimport_core::snapshot::MAX_DECODED;
 
 use crate::bytes;
 use crate::driver::{Driver, Progress};
@@ -30,6 +30,7 @@ use crate::prefetch::{Prefetches, tell};
 use crate::request::Request;
 use crate::snapshot;
 use crate::store::Store;
+use crate::timer::now;
 
 /// One page's or worker's client: configuration and cache.
 #[wasm_bindgen]
@@ -469,26 +470,24 @@ impl Client {
         }
         for (key, sha256) in self.store.snapshots().await {
             report.checked += 1;
-            let stored = self.store.snapshot(&key, sha256).await;
-            let intact = match stored {
-                Some(stored) => bytes::sha256(&stored).await == Some(sha256),
-                None => false,
+            let stored = match sha256 {
+                Some(sha256) => self.store.snapshot(&key, sha256, MAX_DECODED).await,
+                None => None,
             };
-            if !intact {
+            let got = match &stored {
+                Some(stored) => bytes::sha256(stored).await,
+                None => None,
+            };
+            if got.is_none() || got != sha256 {
                 self.store.drop_snapshot(&key).await;
-                report.dropped.push(sha256);
+                report.dropped.extend(sha256);
             }
         }
         text(&report)
     }
 
     fn driver(&self, config: Config) -> Driver {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "saturates, and milliseconds since 1970 fit"
-        )]
-        let now = UnixTime((Date::now() / 1_000.0) as i64);
-        Driver::new(Rc::clone(&self.store), config, now)
+        Driver::new(Rc::clone(&self.store), config, now())
     }
 
     fn merged(&self) -> Config {

@@ -7,7 +7,7 @@
 //! | module | does |
 //! | --- | --- |
 //! | `fetch` | bounded HTTP requests |
-//! | `timer` | pauses |
+//! | `timer` | the time, and pauses |
 //! | `concurrent` | futures that run at once |
 //! | `store` | the cache in `IndexedDB`, or in memory |
 //! | `bytes` | hashing and decompression by the platform |

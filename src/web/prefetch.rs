@@ -19,8 +19,10 @@ use webimport_core::time::UnixTime;
 use crate::concurrent::Turns;
 use crate::driver::{Driver, Prepared, Progress};
 use crate::request::Request;
+use crate::timer::now;
 
-/// Seconds after which a server is asked again: as long as a page may take to start Pyodide over a slow network.
+/// Seconds after which a server is asked again, from when all was there: as long as a page may take to start Pyodide over a
+/// slow network.
 const FRESH: i64 = 120;
 
 /// What one client has loaded ahead.
@@ -29,10 +31,10 @@ pub(crate) struct Prefetches(RefCell<Vec<Rc<Prefetch>>>);
 
 struct Prefetch {
     asked: Asked,
-    began: UnixTime,
     /// Taken while the release is made.
     making: Turns,
-    made: RefCell<Option<Prepared>>,
+    /// With the time.
+    made: RefCell<Option<(UnixTime, Prepared)>>,
     listener: RefCell<Listener>,
 }
 
@@ -83,7 +85,6 @@ impl Prefetches {
         let prefetch = known.unwrap_or_else(|| {
             let prefetch = Rc::new(Prefetch {
                 asked,
-                began: driver.now,
                 making: Turns::default(),
                 made: RefCell::default(),
                 listener: RefCell::default(),
@@ -96,11 +97,12 @@ impl Prefetches {
         let is_taken = !self.0.borrow().iter().any(|it| Rc::ptr_eq(it, &prefetch));
         if !is_taken && prefetch.made.borrow().is_none() {
             let report = |progress: &Progress<'_>| prefetch.tell(progress.to_text());
-            let made = driver.load(request, &report).await?;
-            *prefetch.made.borrow_mut() = Some(made);
+            let made = driver.load(request, &report).await;
+            let made = made.inspect_err(|_| self.forget(&prefetch))?;
+            *prefetch.made.borrow_mut() = Some((now(), made));
         }
         let made = prefetch.made.borrow();
-        Ok(made.as_ref().and_then(Prepared::describe))
+        Ok(made.as_ref().and_then(|(_, made)| made.describe()))
     }
 
     /// What was loaded ahead for this request, or is being loaded; none if nothing was, if that failed, or if it is no
@@ -118,10 +120,10 @@ impl Prefetches {
         let Some(prefetch) = self.find(&asked, driver.now) else {
             return Ok(None);
         };
-        self.0.borrow_mut().retain(|it| !Rc::ptr_eq(it, &prefetch));
+        self.forget(&prefetch);
         prefetch.hear(listener.cloned());
         let _turn = prefetch.making.wait().await;
-        let Some(prepared) = prefetch.made.take() else {
+        let Some((_, prepared)) = prefetch.made.take() else {
             return Ok(None);
         };
         if !prepared.fits(request) {
@@ -131,10 +133,17 @@ impl Prefetches {
         Ok(Some(prepared))
     }
 
+    fn forget(&self, prefetch: &Rc<Prefetch>) {
+        self.0.borrow_mut().retain(|it| !Rc::ptr_eq(it, prefetch));
+    }
+
     /// Forgets what is too old to be asked for.
     fn find(&self, asked: &Asked, now: UnixTime) -> Option<Rc<Prefetch>> {
         let mut all = self.0.borrow_mut();
-        all.retain(|it| (0..FRESH).contains(&now.0.saturating_sub(it.began.0)));
+        all.retain(|it| {
+            let made = it.made.borrow().as_ref().map(|(made, _)| made.0);
+            made.is_none_or(|made| (0..FRESH).contains(&now.0.saturating_sub(made)))
+        });
         all.iter().find(|it| it.asked == *asked).cloned()
     }
 }

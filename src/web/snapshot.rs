@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use js_sys::Uint8Array;
 use webimport_core::digest::{Expected, Sha256Digest};
-use webimport_core::error::{Error, VerifyError};
+use webimport_core::error::{Error, StoreError, VerifyError};
 use webimport_core::names::PyodideVersion;
 use webimport_core::repository::{Located, Lookup};
 use webimport_core::resolve::Offline;
@@ -38,7 +38,7 @@ pub(crate) struct Snapshot {
 }
 
 /// The snapshot of the release that the request pins by its digest; none if there is none, or, unless it may be fetched,
-/// if the cache does not have it.
+/// if the cache does not have it. A config that is frozen allows none, as no pin covers it.
 ///
 /// # Errors
 /// What the metadata, the description or the bytes are refused for; the network's.
@@ -49,6 +49,14 @@ pub(crate) async fn of_release(
     may_fetch: bool,
 ) -> Result<Option<Snapshot>, Error> {
     let resolution = driver.resolve(request)?;
+    if driver.is_frozen() {
+        return Ok(None);
+    }
+    let may_fetch = may_fetch && request.options.offline.is_none();
+    if may_fetch {
+        // A release that is pinned loads without metadata, so that those of the cache may be old.
+        driver.refresh(request).await?;
+    }
     let Driver {
         store, limits, now, ..
     } = driver;
@@ -69,6 +77,7 @@ pub(crate) async fn of_release(
     let Lookup::Found((target, _)) = resolution.find(&mut repository)? else {
         return Ok(None);
     };
+    let key = key(target.name.as_str(), pyodide.as_str());
     let release = SnapshotRelease {
         name: target.name,
         version: target.version,
@@ -76,12 +85,14 @@ pub(crate) async fn of_release(
     };
     let path = snapshot_target(&release.name, &release.version, pyodide);
     let Lookup::Found(Some(located)) = repository.target(&path)? else {
+        // What is kept is of another release. Each visit would begin with it in vain.
+        store.drop_snapshot(&key).await;
         return Ok(None);
     };
     let objects = Objects {
         store: Rc::clone(store),
         bases: resolution.bases,
-        offline: !may_fetch || request.options.offline.is_some(),
+        offline: !may_fetch,
         updating: Rc::default(),
         early: Rc::default(),
     };
@@ -90,7 +101,6 @@ pub(crate) async fn of_release(
     };
     let sha256 = expected.sha256;
     let parsed = MemorySnapshot::parse(&text, sha256, &expected, Some(&release), pyodide)?;
-    let key = key(release.name.as_str(), pyodide.as_str());
     let bytes = get(&objects, &key, &parsed).await?;
     Ok(bytes.map(|bytes| Snapshot {
         // JSON is UTF-8.
@@ -178,21 +188,31 @@ async fn get(
     key: &str,
     description: &MemorySnapshot,
 ) -> Result<Option<Uint8Array>, Error> {
-    let entry = &description.object;
-    let expected = entry.expected_decoded();
-    let store = &objects.store;
-    if let Some(bytes) = store.snapshot(key, entry.decoded_sha256).await {
-        if bytes::check(&expected, &bytes).await.is_ok() {
-            return begun(description, bytes).map(Some);
-        }
+    let (entry, store) = (&description.object, &objects.store);
+    let sha256 = entry.decoded_sha256;
+    if description.webimport != env!("CARGO_PKG_VERSION") {
         store.drop_snapshot(key).await;
+        return Ok(None);
+    }
+    if let Some(bytes) = store.snapshot(key, sha256, entry.decoded_size).await {
+        match bytes::check(&entry.expected_decoded(), &bytes).await {
+            Ok(_) => return begun(description, bytes).map(Some),
+            // The record may well be sound.
+            Err(Error::Store(error @ StoreError::Memory { .. })) => return Err(error.into()),
+            Err(_) => {}
+        }
     }
     if objects.offline {
+        // What is kept is damaged, or another one. Each visit would begin with it in vain.
+        store.drop_snapshot(key).await;
+        return Ok(None);
+    }
+    if !store.wants_snapshot(key, sha256).await {
         return Ok(None);
     }
     let traffic = Traffic::default();
     let bytes = objects.download(entry, &Watch::silent(&traffic)).await?;
-    store.put_snapshot(key, entry.decoded_sha256, &bytes).await;
+    store.put_snapshot(key, sha256, &bytes).await;
     begun(description, bytes).map(Some)
 }
 

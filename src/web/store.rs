@@ -9,7 +9,7 @@
 //! | `objects` | digest, hex | the bytes of that digest, decoded where they were not transferred so, `Uint8Array` |
 //! | `sizes` | digest, hex | their number, so that a sum needs no bytes |
 //! | `metadata` | root pin, hex | all metadata files of one repository, one record: `{roots, timestamp, snapshot, targets, whole, clockFloor}` |
-//! | `snapshots` | release name and Pyodide's version | the memory snapshot of that release, or of none: `[digest in hex, Blob]` of its decoded bytes |
+//! | `snapshots` | release name and Pyodide's version | the memory snapshot of that release, or of none: `[digest in hex, Blob]` of its decoded bytes; without the `Blob`, if there was no room |
 //! | `visits` | manifest digest, hex | the digests of the objects and shards of a release that were used, those of the load itself where it brought the whole release, decoded, one behind the other, `Uint8Array` |
 //! | `first_use` | repository URL | the root pin that was trusted on first use, hex |
 
@@ -20,6 +20,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::string::ToString as _;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
@@ -230,29 +231,52 @@ impl Store {
         }
     }
 
-    /// The memory snapshot that is kept under a key, unchecked, if it is said to have this digest. It is in a `Blob`, which
-    /// the database gives in a third of the time that bytes take.
-    pub(crate) async fn snapshot(&self, key: &str, sha256: Sha256Digest) -> Option<Uint8Array> {
+    /// The memory snapshot that is kept under a key, unchecked, if it is said to have this digest and at most so many bytes.
+    /// It is in a `Blob`, which the database gives in a third of the time that bytes take.
+    pub(crate) async fn snapshot(
+        &self,
+        key: &str,
+        sha256: Sha256Digest,
+        limit: u64,
+    ) -> Option<Uint8Array> {
         let record = self.read(SNAPSHOTS, Some(key)).await.ok()??;
-        let (digest, blob) = snapshot_of(record)?;
-        if digest != sha256 {
+        let (digest, blob) = snapshot_of(&record)?;
+        let blob = blob?;
+        #[expect(clippy::cast_precision_loss, reason = "some hundred million")]
+        if digest != sha256 || blob.size() > limit as f64 {
             return None;
         }
         let bytes = JsFuture::from(blob.array_buffer()).await.ok()?;
         Some(Uint8Array::new(&bytes))
     }
 
-    /// Keeps a memory snapshot in place of what is there under its key. Where it finds no room, it is not kept, and nothing
-    /// is wrong.
+    /// Keeps a memory snapshot in place of what is there under its key. Where it finds no room, its digest alone is kept, and
+    /// nothing is wrong.
     pub(crate) async fn put_snapshot(&self, key: &str, sha256: Sha256Digest, bytes: &Uint8Array) {
         let Some(database) = self.open().await else {
             return;
         };
+        let digest = JsValue::from(sha256.to_string());
+        let mut records = vec![Array::of1(&digest)];
         if let Ok(blob) = Blob::new_with_u8_array_sequence(&Array::of1(bytes)) {
-            let record = Array::of2(&sha256.to_string().into(), &blob);
-            let changes = [(SNAPSHOTS, &JsValue::from(key), Change::Put(&record))];
-            let _ = database::change(&database, &changes).await;
+            records.push(Array::of2(&digest, &blob));
         }
+        let key = JsValue::from(key);
+        while let Some(record) = records.pop() {
+            let changes = [(SNAPSHOTS, &key, Change::Put(&record))];
+            if database::change(&database, &changes).await == Ok(true) {
+                return;
+            }
+        }
+    }
+
+    /// Whether it is of use to fetch a snapshot of this digest: there is a database, and it has not refused that one.
+    pub(crate) async fn wants_snapshot(&self, key: &str, sha256: Sha256Digest) -> bool {
+        if self.open().await.is_none() {
+            return false;
+        }
+        let record = self.read(SNAPSHOTS, Some(key)).await.ok().flatten();
+        record.and_then(|record| snapshot_of(&record)) != Some((sha256, None))
     }
 
     /// Forgets a memory snapshot.
@@ -263,16 +287,21 @@ impl Store {
 
     /// Whether there is a memory snapshot under a key.
     pub(crate) async fn holds_snapshot(&self, key: &str) -> bool {
-        self.keys(SNAPSHOTS).await.iter().any(|own| own == key)
+        let record = self.read(SNAPSHOTS, Some(key)).await.ok().flatten();
+        let found = record.and_then(|record| snapshot_of(&record));
+        found.is_some_and(|(_, blob)| blob.is_some())
     }
 
-    /// The keys of all memory snapshots, with the digests that they should have.
-    pub(crate) async fn snapshots(&self) -> Vec<(String, Sha256Digest)> {
+    /// The keys of all memory snapshots, with the digests that they should have; none for what is no record of ours.
+    pub(crate) async fn snapshots(&self) -> Vec<(String, Option<Sha256Digest>)> {
         let mut found = Vec::new();
         for key in self.keys(SNAPSHOTS).await {
             let record = self.read(SNAPSHOTS, Some(&key)).await.ok().flatten();
-            if let Some((digest, _)) = record.and_then(snapshot_of) {
-                found.push((key, digest));
+            match record.and_then(|record| snapshot_of(&record)) {
+                // Refused: there is nothing to check.
+                Some((_, None)) => {}
+                Some((digest, Some(_))) => found.push((key, Some(digest))),
+                None => found.push((key, None)),
             }
         }
         found
@@ -444,13 +473,15 @@ impl Store {
         }
         for key in self.keys(SNAPSHOTS).await {
             let record = self.read(SNAPSHOTS, Some(&key)).await.ok().flatten();
-            let size = record.and_then(snapshot_of).map(|(_, blob)| blob.size());
+            let blob = record.and_then(|record| snapshot_of(&record)?.1);
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "a length"
             )]
-            objects.insert(key, size.unwrap_or_default() as u64);
+            if let Some(blob) = blob {
+                objects.insert(key, blob.size() as u64);
+            }
         }
         repositories += self.memory.metadata.borrow().len();
         Info {
@@ -619,10 +650,7 @@ impl Drop for Reading {
 fn upgrade(request: EventTarget) {
     // A failure here aborts the upgrade, and the open request reports it.
     if let Some(database) = database::upgraded(request) {
-        // Earlier versions kept objects as transferred, or visits by index.
-        for store in [OBJECTS, SIZES, VISITS] {
-            let _ = database.delete_object_store(store);
-        }
+        // What is there already stays: an error, and no more.
         for store in [OBJECTS, SIZES, SNAPSHOTS, METADATA, VISITS, FIRST_USE] {
             let _ = database.create_object_store(store);
         }
@@ -842,11 +870,15 @@ async fn evict(database: &IdbDatabase) -> bool {
     is_there && database::change(database, &clear).await.is_ok()
 }
 
-/// What a record of a memory snapshot holds; none if it is none of ours.
-fn snapshot_of(record: JsValue) -> Option<(Sha256Digest, Blob)> {
-    let record = record.dyn_into::<Array>().ok()?;
+/// What a record of a memory snapshot holds: without bytes, if the database refused them. None if it is none of ours.
+fn snapshot_of(record: &JsValue) -> Option<(Sha256Digest, Option<Blob>)> {
+    let record = record.dyn_ref::<Array>()?;
     let digest = record.get(0).as_string()?.parse().ok()?;
-    Some((digest, record.get(1).dyn_into().ok()?))
+    let blob = record.get(1);
+    if blob.is_undefined() {
+        return Some((digest, None));
+    }
+    Some((digest, Some(blob.dyn_into().ok()?)))
 }
 
 /// The kind of error, and what it says.

@@ -1,11 +1,12 @@
-//! A pause. `gloo-timers` has one too, with channels and closures of its own for it.
+//! The time, and a pause. `gloo-timers` has one too, with channels and closures of its own for it.
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use js_sys::{Function, Promise};
+use js_sys::{Date, Function, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
+use webimport_core::time::UnixTime;
 
 #[wasm_bindgen]
 extern "C" {
@@ -14,6 +15,16 @@ extern "C" {
     fn set_timeout(then: &Function, milliseconds: u32) -> JsValue;
     #[wasm_bindgen(js_name = clearTimeout)]
     fn clear_timeout(id: &JsValue);
+}
+
+/// The time by this device's clock.
+pub(crate) fn now() -> UnixTime {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "saturates, and milliseconds since 1970 fit"
+    )]
+    let seconds = (Date::now() / 1_000.0) as i64;
+    UnixTime(seconds)
 }
 
 /// Ready after its time. Whoever drops it before stops the clock.

@@ -25,7 +25,7 @@ enum Taken {
 const METADATA: f64 = 65_536.0;
 
 /// Bytes of what every page downloads first. It may shrink; docs/performance.md says what it should be, and what is in it.
-const MODULE: f64 = 229_376.0;
+const MODULE: f64 = 230_400.0;
 
 const LIMITS: [Limit; 8] = [
     Limit {

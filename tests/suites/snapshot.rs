@@ -31,6 +31,9 @@ fn all() -> Vec<Test> {
         two_at_once_have_nothing_in_common,
         a_tab_that_is_killed_while_it_writes_leaves_nothing_wrong,
         a_release_that_was_taken_back_is_not_run,
+        what_no_pin_covers_is_not_used_where_all_has_to_be_pinned,
+        another_release_that_fails_is_what_is_said,
+        snapshots_make_room_for_what_is_needed,
         offline_and_pinned_pages_use_it_too,
         pyodide_alone_comes_from_a_snapshot_too,
         a_release_without_a_snapshot_is_loaded_into_that_of_pyodide,
@@ -177,6 +180,8 @@ async fn second_visit(context: &Context, setup: impl Fn(&Shop) -> Setup) {
     works_with(&page, &shop).await;
     let loads = page.loads().await;
     assert_eq!(loads.len(), 1, "{loads:?}");
+    let progress = page.progress().await;
+    assert_eq!(progress.last().expect("it is told")["phase"], "done");
     assert_eq!(
         (&loads[0]["name"], &loads[0]["repository"]),
         (&json!("networkx"), &json!(shop.server.url()))
@@ -413,6 +418,8 @@ async fn a_snapshot_of_another_release_is_not_used(context: Context) {
     let (page, how) = shop.visit(&context, &mdurl(Pyodide::V314)).await;
     assert_plain(&how, "resolve.no_snapshot");
     assert_eq!(page.run("import mdurl\nmdurl.NEW").await, json!(true));
+    // No visit begins with the old one in vain again.
+    page.kept_snapshots(0).await;
 }
 
 async fn another_build_of_pyodide_starts_without(context: Context) {
@@ -662,4 +669,58 @@ fn copied(folder: &Path) -> PathBuf {
     let status = Command::new("cp").arg("-a").arg(folder).arg(&copy).status();
     assert!(status.expect("cp starts").success());
     copy
+}
+
+async fn what_no_pin_covers_is_not_used_where_all_has_to_be_pinned(context: Context) {
+    let shop = Shop::open().await;
+    let setup = shop.setup(Realm::Page);
+    shop.first_visit(&context, &setup).await;
+    let release = json!({"url": shop.release("networkx"), "sha256": made().networkx});
+    let frozen = Setup {
+        boot: Some(json!({"releases": [release], "config": {"frozen": true}})),
+        ..setup
+    };
+    let (page, how) = shop.visit(&context, &frozen).await;
+    assert_plain(&how, "resolve.no_snapshot");
+    assert_eq!(page.run(USE).await, json!([false, [0, 1, 2, 3, 4]]));
+}
+
+async fn another_release_that_fails_is_what_is_said(context: Context) {
+    let shop = Shop::open().await;
+    let setup = shop.setup(Realm::Page);
+    shop.first_visit(&context, &setup).await;
+    let two = Setup {
+        boot: Some(json!({"releases": [shop.release("networkx"), shop.release("nothing")]})),
+        ..setup
+    };
+    let page = context.visit(&shop.site.add_page(&two)).await;
+    let raised = page.ready().await.expect_err("one release is not there");
+    assert_eq!(raised.code(), "resolve.unknown_name", "{raised}");
+    // It was no reason to start once more.
+    assert_eq!(page.loads().await.len(), 1);
+}
+
+async fn snapshots_make_room_for_what_is_needed(context: Context) {
+    let shop = Shop::open().await;
+    let full = "const put = IDBObjectStore.prototype.put;
+        IDBObjectStore.prototype.put = function (value, ...key) {
+          if (this.name === 'objects' && window.full) {
+            window.full = false;
+            throw new DOMException('no room', 'QuotaExceededError');
+          }
+          return put.call(this, value, ...key);
+        };";
+    let setup = Setup {
+        prelude: Some(full.to_owned()),
+        ..shop.setup(Realm::Page)
+    };
+    shop.first_visit(&context, &setup).await;
+    let (page, how) = shop.visit(&context, &setup).await;
+    assert_from_snapshot(&how);
+    let load = format!(
+        "js.window.full = True\nother = await loadRelease('{}')\nawait other.prefetch()\nother.storage",
+        shop.release("rich")
+    );
+    assert_eq!(page.run(&load).await, "indexeddb");
+    page.kept_snapshots(0).await;
 }

@@ -9,7 +9,7 @@
 
 import type { Attached, BootOptions, Booted, Config, LoadOptions, Progress, Release } from "../public/api.js";
 import { WebImportError } from "../public/api.js";
-import { type Place } from "./config_blocks.js";
+import { type Place, readCapped } from "./config_blocks.js";
 import { toWebImportError } from "./errors.js";
 import { dispatch } from "./events.js";
 import { type Host, whenQuiet } from "./host.js";
@@ -49,7 +49,15 @@ interface Wanted {
 /** A verified snapshot, and the release in it as this page has verified it. */
 interface Found {
   readonly bytes: Uint8Array;
-  readonly release?: { readonly request: string; readonly description: string } | undefined;
+  /** JSON of its load. */
+  readonly request?: string;
+}
+
+/** A Pyodide that is attached, with the first of the releases. */
+interface Restored {
+  readonly pyodide: object;
+  readonly attached: Attached;
+  readonly releases: readonly Release[];
 }
 
 /** One call of `boot`. */
@@ -68,7 +76,8 @@ const MAX_FILE = 128 * 1024 * 1024;
 
 export async function boot(options: BootOptions, facade: Facade): Promise<Booted> {
   const wanted = (options.releases ?? []).map(toWanted);
-  const [client, runtime] = await Promise.all([facade.takeClient(), runtimeOf(options)]);
+  const runtime = await runtimeOf(options);
+  const client = await facade.takeClient();
   const call = { client, wanted, options, facade };
   if (!("version" in runtime)) return plain(call, runtime.loadPyodide, "host.snapshot", "`indexURL` does not say where Pyodide is");
   let layers: string[];
@@ -86,15 +95,17 @@ export async function boot(options: BootOptions, facade: Facade): Promise<Booted
     return booted;
   }
   if (start === "pyodide") fetchAhead(whole);
+  let restored: Restored;
   try {
-    const booted = await fromSnapshot(whole, start);
-    if (start === "pyodide" && wanted.length > 0) fetchSnapshot(whole, booted);
-    return booted;
+    restored = await fromSnapshot(whole, start);
   } catch (error) {
     const booted = plainAfter(call, runtime.loadPyodide, error);
     booted.then((it) => fetchSnapshot(whole, it)).catch(() => {});
     return booted;
   }
+  const booted = await loaded(call, restored, "snapshot", null);
+  if (start === "pyodide" && wanted.length > 0) fetchSnapshot(whole, booted);
+  return booted;
 }
 
 function toWanted(release: string | (LoadOptions & { readonly url: string })): Wanted {
@@ -133,13 +144,20 @@ async function plain(
   const place = options.indexURL === undefined ? {} : { indexURL: options.indexURL };
   const pyodide = await loadPyodide({ ...options.pyodide, ...place });
   const attached = await facade.attach(pyodide, options.config, client);
-  const releases: Release[] = [];
-  for (const { url, options } of wanted) releases.push(await attached.loadRelease(url, options));
-  return Object.freeze({ ...attached, pyodide, releases: Object.freeze(releases), from: "plain", reason: Object.freeze({ code, message }) });
+  return loaded({ wanted }, { pyodide, attached, releases: [] }, "plain", { code, message });
+}
+
+/** Loads what is not there yet. */
+async function loaded({ wanted }: Pick<Call, "wanted">, restored: Restored, from: Booted["from"], reason: Booted["reason"]): Promise<Booted> {
+  const { pyodide, attached } = restored;
+  const releases = [...restored.releases];
+  for (const { url, options } of wanted.slice(releases.length)) releases.push(await attached.loadRelease(url, options));
+  return Object.freeze({ ...attached, pyodide, releases: Object.freeze(releases), from, reason: reason && Object.freeze(reason) });
 }
 
 /** Loads the releases while Pyodide starts. What goes wrong is said by the load that follows. */
 function fetchAhead({ client, layers, wanted, runtime }: Call): void {
+  if (!canRestore(runtime.version)) return;
   for (const release of wanted) prefetch(client, layers, request(release, runtime)).catch(() => {});
 }
 
@@ -159,12 +177,18 @@ function pythonOf(version: string): string {
 }
 
 /** Which snapshot the cache is likely to have; undefined if it has none. */
-async function likelySnapshot({ client, wanted, runtime }: Call): Promise<"release" | "pyodide" | undefined> {
-  if (!canRestore(runtime.version)) return undefined;
+async function likelySnapshot({ client, wanted, runtime, options }: Call): Promise<"release" | "pyodide" | undefined> {
+  if (!canRestore(runtime.version) || hasItsOwn(options)) return undefined;
   const [first] = wanted;
   if (first !== undefined && (await client.holdsSnapshot(nameOf(first.url), runtime.version))) return "release";
   if (plainDescription(runtime) !== undefined && (await client.holdsSnapshot("", runtime.version))) return "pyodide";
   return undefined;
+}
+
+/** Whether the page starts Pyodide with what a snapshot was not made with: another standard library, or packages of its own. */
+function hasItsOwn({ pyodide }: BootOptions): boolean {
+  const { stdLibURL, packages } = (pyodide ?? {}) as { stdLibURL?: unknown; packages?: readonly unknown[] };
+  return stdLibURL !== undefined || (packages ?? []).length > 0;
 }
 
 function nameOf(url: string): string {
@@ -175,31 +199,30 @@ function plainDescription({ version }: Runtime): string | undefined {
   return Object.hasOwn(__SNAPSHOTS__, version) ? __SNAPSHOTS__[version] : undefined;
 }
 
-async function fromSnapshot(call: Call, which: "release" | "pyodide"): Promise<Booted> {
-  const { runtime, options, wanted, facade, client } = call;
+async function fromSnapshot(call: Call, which: "release" | "pyodide"): Promise<Restored> {
+  const { runtime, options, facade, client } = call;
   const found = which === "release" ? ofRelease(call) : ofPyodide(call);
   const pyodide = (await restore(
     runtime,
     options.pyodide ?? {},
     found.then(({ bytes }) => bytes),
   )) as Pyodide;
-  const { release } = await found;
+  const { request } = await found;
   const host = facade.host(pyodide, client);
   pyodide._webimport = host;
   writePackage(pyodide);
   const descriptions: Description[] = [];
-  if (release !== undefined) {
+  if (request !== undefined) {
     // The release that was loaded ahead; Python counts its loads from 1.
-    const description = await host.load(0, release.request, null, call.layers);
+    const description = await host.load(0, request, null, call.layers);
     host.mount(0);
     descriptions.push(JSON.parse(description) as Description);
   }
   callBridge(pyodide, "restore", JSON.stringify({ releases: descriptions, environment: environment(options), arguments: commandLine(options) }));
   for (const description of descriptions) host.announce("loaded", JSON.stringify(description));
+  host.done();
   const attached = await facade.attach(pyodide, options.config, client);
-  const releases = descriptions.map(({ sha256 }) => host.release(sha256) as Release);
-  for (const { url, options } of wanted.slice(releases.length)) releases.push(await attached.loadRelease(url, options));
-  return Object.freeze({ ...attached, pyodide, releases: Object.freeze(releases), from: "snapshot", reason: null });
+  return { pyodide, attached, releases: descriptions.map(({ sha256 }) => host.release(sha256) as Release) };
 }
 
 async function ofRelease(call: Call): Promise<Found> {
@@ -207,11 +230,11 @@ async function ofRelease(call: Call): Promise<Found> {
   const wanted = call.wanted[0] as Wanted;
   const text = request(wanted, runtime);
   const description = await prefetch(client, layers, text);
-  const release = description === undefined ? undefined : (JSON.parse(description) as Description);
-  if (description === undefined || release === undefined) throw noSnapshot(runtime);
+  if (description === undefined) throw noSnapshot(runtime);
+  const release = JSON.parse(description) as Description;
   const snapshot = await client.snapshot(pinned(wanted, release, text), layers, runtime.version, false);
   const bytes = await checked(runtime, snapshot, [release.sha256]);
-  return { bytes, release: { request: text, description } };
+  return { bytes, request: text };
 }
 
 async function ofPyodide({ client, runtime }: Call): Promise<Found> {
@@ -224,11 +247,10 @@ function folder(): string {
   return new URL(".", import.meta.url).href;
 }
 
-/** JSON of a request for exactly this release. What a pin says holds although the metadata expire. */
+/** JSON of a request for exactly this release. */
 function pinned({ options }: Wanted, { repository, name, version, sha256, trust }: Description | Release, text: string): string {
-  const stale = trust.how === "pin" ? { offline: "stale" } : {};
-  const exactly: LoadOptions = { ...options, root: trust.root, version, sha256, ...(stale as LoadOptions) };
-  return JSON.stringify({ ...JSON.parse(text), url: `${repository}/${name}`, options: JSON.parse(loadRequest(exactly)) });
+  const exactly: LoadOptions = { ...options, root: trust.root, version, sha256 };
+  return JSON.stringify({ ...JSON.parse(text), url: `${repository}/${name}`, options: JSON.parse(loadRequest(exactly)), loaded: [sha256] });
 }
 
 /** The bytes of a snapshot that fits this page. */
@@ -252,9 +274,9 @@ async function checked(runtime: Runtime, snapshot: Snapshot | undefined, release
 /** Pyodide fetches the same file by the same URL, so that the browser has it once. */
 async function checkFile(url: string, digest: string): Promise<void> {
   const response = await fetch(url, { credentials: "same-origin" });
-  const length = Number(response.headers.get("content-length") ?? 0);
-  if (!response.ok || length > MAX_FILE) throw mismatch(`\`${url}\` cannot be read`);
-  const got = await sha256(new Uint8Array(await response.arrayBuffer()));
+  const bytes = response.ok ? await readCapped(response, MAX_FILE) : undefined;
+  if (bytes === undefined) throw mismatch(`\`${url}\` cannot be read`);
+  const got = await sha256(bytes);
   if (got !== digest) throw mismatch(`\`${url}\` is of another build`);
 }
 
@@ -268,19 +290,23 @@ function mismatch(reason: string): WebImportError {
 
 /** Fetches a snapshot for the next visit, when nobody waits for anything. */
 function fetchSnapshot(call: Call, booted: Booted): void {
-  if (canRestore(call.runtime.version)) whenQuiet(() => void keepSnapshot(call, booted).catch(() => {}));
+  if (canRestore(call.runtime.version) && !hasItsOwn(call.options)) whenQuiet(() => void keepSnapshot(call, booted).catch(() => {}));
 }
 
-async function keepSnapshot({ client, layers, wanted, runtime }: Call, { releases }: Booted): Promise<void> {
-  const [first, release] = [wanted[0], releases[0]];
-  if (first !== undefined && release !== undefined) {
-    const exactly = pinned(first, release, request(first, runtime));
-    const snapshot = await client.snapshot(exactly, layers, runtime.version, true);
-    snapshot?.free();
-    if (snapshot !== undefined) return;
-  }
+async function keepSnapshot(call: Call, { releases }: Booted): Promise<void> {
+  const { client, runtime } = call;
+  // What is wrong with it is no reason to go without the other one.
+  if (await keepOfRelease(call, releases[0]).catch(() => false)) return;
   const description = plainDescription(runtime);
   if (description !== undefined) (await client.plainSnapshot(folder(), description, runtime.version, true))?.free();
+}
+
+async function keepOfRelease({ client, layers, wanted, runtime }: Call, release: Release | undefined): Promise<boolean> {
+  const [first] = wanted;
+  if (first === undefined || release === undefined) return false;
+  const snapshot = await client.snapshot(pinned(first, release, request(first, runtime)), layers, runtime.version, true);
+  snapshot?.free();
+  return snapshot !== undefined;
 }
 
 /** What a Pyodide that has just started in this page has, where a snapshot has its builder's. */

@@ -84,7 +84,7 @@ async function fetchCapped(url: string, integrity: string): Promise<Uint8Array> 
   let bytes: Uint8Array | undefined;
   try {
     response = await fetch(url, { integrity });
-    bytes = response.ok ? await readCapped(response) : new Uint8Array();
+    bytes = response.ok ? await readCapped(response, MAX_BYTES) : new Uint8Array();
   } catch (cause) {
     throw failed(`\`${url}\` cannot be fetched`, cause);
   }
@@ -93,14 +93,14 @@ async function fetchCapped(url: string, integrity: string): Promise<Uint8Array> 
   return bytes;
 }
 
-/** The body, or undefined when it goes on past the limit. */
-async function readCapped(response: Response): Promise<Uint8Array | undefined> {
+/** The body, or undefined when it goes on past the limit, in bytes. */
+export async function readCapped(response: Response, limit: number): Promise<Uint8Array | undefined> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   const reader = response.body?.getReader();
   for (let read = await reader?.read(); read?.value !== undefined; read = await reader?.read()) {
     size += read.value.length;
-    if (size > MAX_BYTES) {
+    if (size > limit) {
       await reader?.cancel();
       return undefined;
     }

@@ -68,6 +68,7 @@ export class Host {
   readonly #releases = new Map<string, Release>();
   readonly #place: Place;
   #config: string | undefined;
+  #last: Progress | undefined;
 
   /** `place`: where the page's config blocks count. */
   constructor(client: Client, FS: FileSystem, place: Place, python: Python) {
@@ -349,8 +350,14 @@ export class Host {
     queueMicrotask(() => this.#python.trouble(path, message, hint ?? ""));
   }
 
+  /** Tells that the last load is over, where Python does not. */
+  done(): void {
+    if (this.#last !== undefined) dispatch("progress", { ...this.#last, phase: "done" });
+  }
+
   #progress(json: string, onProgress: ((json: string) => void) | null): void {
-    dispatch("progress", JSON.parse(json) as Progress);
+    this.#last = JSON.parse(json) as Progress;
+    dispatch("progress", this.#last);
     onProgress?.(json);
   }
 }

@@ -29,7 +29,7 @@ interface Module {
   growMemory(bytes: number): unknown;
 }
 
-type Factory = (settings: object) => Promise<Module>;
+type Factory = (settings: { readonly noInitialRun?: boolean }) => Promise<Module>;
 
 declare global {
   /** Pyodide 0.29 makes its module with it, if it is there; its script sets it. */
@@ -65,9 +65,9 @@ export async function restore(runtime: Runtime, options: object, bytes: Promise<
   const start = (own: object) => inTime(runtime.loadPyodide({ ...options, indexURL, _loadSnapshot: new Uint8Array(STAND_IN), ...own }));
   // Where it fails before anybody waits for them.
   bytes.catch(() => {});
-  const asm = (await import(`${indexURL}${file}`)) as { default?: Factory };
-  if (asm.default !== undefined) return start({ createPyodideModule: wrap(asm.default, bytes) });
   return alone(async () => {
+    const asm = (await import(`${indexURL}${file}`)) as { default?: Factory };
+    if (asm.default !== undefined) return start({ createPyodideModule: wrap(asm.default, bytes) });
     const create = globalThis._createPyodideModule;
     if (create === undefined) throw unknownVersion(version);
     globalThis._createPyodideModule = wrap(create, bytes);
@@ -81,6 +81,8 @@ export async function restore(runtime: Runtime, options: object, bytes: Promise<
 
 function wrap(create: Factory, snapshot: Promise<Uint8Array>): Factory {
   return async (settings) => {
+    // Somebody else's start, in between: it has no snapshot.
+    if (!settings.noInitialRun) return create(settings);
     const [module, bytes] = await Promise.all([create(settings), snapshot]);
     const at = new DataView(bytes.buffer, bytes.byteOffset).getUint32(4, true);
     const heap = new DataView(bytes.buffer, bytes.byteOffset + at, bytes.byteLength - at);

@@ -36,6 +36,7 @@ export function installPackage(pyodide: Pyodide): void {
   let found = run(pyodide, FIND);
   if (found === "") {
     writePackage(pyodide);
+    run(pyodide, AFTER_INSTALL);
     found = run(pyodide, FIND);
   }
   if (found !== VERSION) throw otherVersion(`the Python package \`webimport\` ${found}`);
@@ -83,7 +84,6 @@ export function writePackage(pyodide: Pyodide): void {
     pyodide.FS.mkdirTree(file.slice(0, file.lastIndexOf("/")));
     pyodide.FS.writeFile(file, text);
   }
-  run(pyodide, AFTER_INSTALL);
 }
 
 /** So that `importlib.metadata` and micropip know that the package is there. */

@@ -79,7 +79,7 @@ export interface Booted extends Attached {
   readonly pyodide: object;
   /** In the order of the options. */
   readonly releases: readonly Release[];
-  /** `snapshot`: from a memory snapshot, in which the first release is imported already. */
+  /** `snapshot`: from a memory snapshot, of the first release, which is imported then, or of Pyodide alone. */
   readonly from: "snapshot" | "plain";
   /** Why it is plain. */
   readonly reason: { readonly code: string; readonly message: string } | null;

@@ -72,6 +72,12 @@ def forget() -> None:
     _configured, _script = "{}", {}
 
 
+def refuse_file() -> None:
+    """Raises ``ConfigError`` if there is a ``webimport.toml``."""
+    if _file_layer():
+        _refuse(f"`{FILE_NAME}` is there, and nobody has asked it", "config.source")
+
+
 async def apply(host: _compat.Host) -> None:
     """Hands all layers to the host, as they are now."""
     page = merge(*(_parse_block(block) for block in json.loads(await host.page_config())))

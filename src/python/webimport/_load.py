@@ -233,7 +233,7 @@ def _place(
         _check_found(release, allowed, below)
         loaded[release.sha256] = release
         host.announce("loaded", release.to_json())
-        _warn(host, release)
+        warn(host, release)
         reporter.enter("done")
     except BaseException:
         if release.loaded:
@@ -315,7 +315,8 @@ def _shadow_error(release: Release, name: str, owner: str) -> ResolveError:
     )
 
 
-def _warn(host: _compat.Host, release: Release) -> None:
+def warn(host: _compat.Host, release: Release) -> None:
+    """Tells the page and the notebook what is not as it should be."""
     for warning in release.warnings:
         host.announce("warning", json.dumps({**warning, "release": f"{release.name}@{release.version}"}))
         hint = f"; {warning['hint']}" if warning.get("hint") else ""

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from . import _compat, _config, _finder
+from . import _compat, _config, _finder, _load
 from ._errors import HostError
 from ._release import loaded
 
@@ -23,8 +23,10 @@ _BUILDER_ENVIRONMENT = frozenset({"PYTHONHASHSEED"})
 def restore(releases: list[dict[str, Any]], environment: Mapping[str, str], arguments: list[str]) -> None:
     """``releases``: descriptions of all that are loaded, as the page's host gives them.
 
-    Raises ``HostError`` (``host.snapshot``) if others are loaded, in which case nothing has changed.
+    Raises ``HostError`` (``host.snapshot``) if others are loaded, or if a ``webimport.toml`` says what may be loaded, which
+    nobody has asked: nothing has changed then.
     """
+    _config.refuse_file()
     described = {description["sha256"]: description for description in releases}
     if described.keys() != loaded.keys():
         raise HostError(
@@ -42,6 +44,9 @@ def restore(releases: list[dict[str, Any]], environment: Mapping[str, str], argu
         there = host.loadable(release.path).split("\n") if host is not None and release._incomplete else None
         _finder.renew(release.path, there=there, sharded=release._sharded)
     _finder.forget_listings()
+    if host is not None:
+        for sha256 in described:
+            _load.warn(host, loaded[sha256])
 
 
 def _take_process(environment: Mapping[str, str], arguments: list[str]) -> None:
