@@ -34,6 +34,7 @@ fn all() -> Vec<Test> {
         what_no_pin_covers_is_not_used_where_all_has_to_be_pinned,
         another_release_that_fails_is_what_is_said,
         snapshots_make_room_for_what_is_needed,
+        options_that_mean_nothing_are_refused,
         offline_and_pinned_pages_use_it_too,
         pyodide_alone_comes_from_a_snapshot_too,
         a_release_without_a_snapshot_is_loaded_into_that_of_pyodide,
@@ -723,4 +724,29 @@ async fn snapshots_make_room_for_what_is_needed(context: Context) {
     );
     assert_eq!(page.run(&load).await, "indexeddb");
     page.kept_snapshots(0).await;
+}
+
+async fn options_that_mean_nothing_are_refused(context: Context) {
+    let shop = Shop::open().await;
+    let refused = [
+        (json!({"release": "x"}), "config.unknown_key"),
+        (
+            json!({"releases": shop.release("networkx")}),
+            "config.invalid",
+        ),
+        (
+            json!({"releases": [{"name": "networkx"}]}),
+            "config.invalid",
+        ),
+        (json!({"indexURL": "/nowhere/"}), "host.pyodide"),
+    ];
+    for (options, code) in refused {
+        let setup = Setup {
+            boot: Some(options.clone()),
+            ..shop.setup(Realm::Page)
+        };
+        let page = context.visit(&shop.site.add_page(&setup)).await;
+        let raised = page.ready().await.expect_err("it is refused");
+        assert_eq!(raised.code(), code, "{options}: {raised}");
+    }
 }

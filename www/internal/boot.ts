@@ -75,6 +75,7 @@ interface Call {
 const MAX_FILE = 128 * 1024 * 1024;
 
 export async function boot(options: BootOptions, facade: Facade): Promise<Booted> {
+  checkOptions(options);
   const wanted = (options.releases ?? []).map(toWanted);
   const runtime = await runtimeOf(options);
   const client = await facade.takeClient();
@@ -106,6 +107,23 @@ export async function boot(options: BootOptions, facade: Facade): Promise<Booted
   const booted = await loaded(call, restored, "snapshot", null);
   if (start === "pyodide" && wanted.length > 0) fetchSnapshot(whole, booted);
   return booted;
+}
+
+const OPTIONS: readonly string[] = ["indexURL", "loadPyodide", "pyodide", "releases", "config"];
+
+/** A misspelt option would be a release that is not loaded. */
+function checkOptions(options: BootOptions): void {
+  const unknown = Object.keys(options).find((key) => !OPTIONS.includes(key));
+  if (unknown !== undefined) {
+    throw new WebImportError("config.unknown_key", `unknown option \`${unknown}\``, { hint: `known options: ${OPTIONS.join(", ")}` });
+  }
+  const { releases } = options;
+  const isRelease = (it: unknown) => typeof it === "string" || typeof (it as { url?: unknown } | null)?.url === "string";
+  if (releases !== undefined && !(Array.isArray(releases) && releases.every(isRelease))) {
+    throw new WebImportError("config.invalid", "`releases`: expected a list of URLs, or of objects with a `url`", {
+      hint: 'write releases: ["https://…/mylib"]',
+    });
+  }
 }
 
 function toWanted(release: string | (LoadOptions & { readonly url: string })): Wanted {
@@ -233,6 +251,7 @@ async function ofRelease(call: Call): Promise<Found> {
   if (description === undefined) throw noSnapshot(runtime);
   const release = JSON.parse(description) as Description;
   const snapshot = await client.snapshot(pinned(wanted, release, text), layers, runtime.version, false);
+  if (snapshot === undefined) throw replaced(release);
   const bytes = await checked(runtime, snapshot, [release.sha256]);
   return { bytes, request: text };
 }
@@ -282,6 +301,11 @@ async function checkFile(url: string, digest: string): Promise<void> {
 
 function noSnapshot({ version }: Runtime): WebImportError {
   return new WebImportError("resolve.no_snapshot", `there is no memory snapshot for Pyodide ${version}`, { hint: "start without one" });
+}
+
+function replaced({ name, version }: Description): WebImportError {
+  const message = `the memory snapshot in the cache is not one that is published for \`${name}\` ${version}`;
+  return new WebImportError("resolve.no_snapshot", message, { hint: "if there is one, the next visit has it" });
 }
 
 function mismatch(reason: string): WebImportError {
