@@ -93,14 +93,12 @@ async function make() {
   say("storing the memory");
   const bytes = await stored(pyodide);
   writeFileSync(job.out, bytes);
-  const { tag, releases, modules } = state;
   return {
     pyodide: pyodide.version,
     build: Buffer.from(bytes.subarray(16, 48)).toString("hex"),
-    tag,
+    tag: state.tag,
     webimport: state.webimport,
-    releases,
-    modules,
+    modules: state.modules,
     size: bytes.length,
   };
 }
@@ -231,8 +229,12 @@ function settle(pyodide) {
 }
 
 /** Refuses what Pyodide would store and could not use. */
-function refuse(pyodide, { tasks }, entries) {
+function refuse(pyodide, { releases, tasks }, entries) {
   const { _module: module, FS } = pyodide;
+  if (releases.map(({ sha256 }) => sha256).join() !== (job.release?.sha256 ?? "")) {
+    const loaded = releases.map(({ name, version }) => `${name} ${version}`);
+    throw new Refusal("release", `a memory snapshot has its own release and no other; loaded are: ${listed(loaded) || "none"}`);
+  }
   const libraries = Object.keys(module.LDSO.loadedLibsByName).filter((name) => name !== "__main__");
   if (libraries.length > 0) {
     throw new Refusal("library", `compiled modules are loaded, which cannot be in a memory snapshot: ${listed(libraries)}`);

@@ -363,7 +363,7 @@ fn make(
         what: "the memory snapshot".into(),
         source,
     })?;
-    let description = made.describe(&object, tools)?;
+    let description = made.describe(&found.release, &object, tools)?;
     let bytes = to_bytes(&description, &found.release)?;
     let publication = SnapshotPublication {
         name: found.release.name.clone(),
@@ -457,16 +457,8 @@ struct Report {
     build: Sha256Digest,
     tag: CacheTag,
     webimport: String,
-    releases: Vec<Reported>,
     modules: Vec<String>,
     size: u64,
-}
-
-#[derive(Deserialize)]
-struct Reported {
-    name: ReleaseName,
-    version: Version,
-    sha256: Sha256Digest,
 }
 
 impl Found {
@@ -618,18 +610,18 @@ impl Made {
     }
 
     /// What is said of it when it is stored as `object`.
-    fn describe(&self, object: &[u8], tools: &Tools) -> Result<MemorySnapshot, SnapshotError> {
+    fn describe(
+        &self,
+        release: &SnapshotRelease,
+        object: &[u8],
+        tools: &Tools,
+    ) -> Result<MemorySnapshot, SnapshotError> {
         let digest = |file: &str| {
             let path = tools.pyodide.join(file);
             let bytes = fs::read(&path).map_err(io(&path))?;
             Ok::<_, SnapshotError>(Sha256Digest::of(&bytes))
         };
         let report = &self.report;
-        let releases = report.releases.iter().map(|release| SnapshotRelease {
-            name: release.name.clone(),
-            version: release.version.clone(),
-            sha256: release.sha256,
-        });
         Ok(MemorySnapshot {
             format: FORMAT.into(),
             pyodide: report.pyodide.clone(),
@@ -646,7 +638,7 @@ impl Made {
                 decoded_sha256: Sha256Digest::of(&self.bytes),
                 tag: None,
             },
-            releases: releases.collect(),
+            releases: vec![release.clone()],
             modules: report.modules.clone(),
         })
     }
@@ -714,6 +706,7 @@ impl From<Failure> for SnapshotError {
                 "release it with the wheels of what it requires, so that these are inside: `webimport release WHEEL…`"
                     .into()
             }
+            "release" => "load other releases when they are needed and not when modules are imported".into(),
             "file" => "close what an import opens, or name other modules with --import".into(),
             "task" | "callback" | "object" => {
                 "have the module get it when it is used and not when it is imported, or name other modules with --import"

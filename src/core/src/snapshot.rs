@@ -20,7 +20,6 @@ use crate::error::{Fault, VerifyError};
 use crate::fields::{self, Fields};
 use crate::json::{self, Value};
 use crate::manifest::{Encoding, ObjectEntry};
-use crate::map::sorted;
 use crate::names::{CacheTag, PyodideVersion, ReleaseName, Version};
 use crate::trust::Verified;
 
@@ -33,8 +32,6 @@ pub const MAX_DESCRIPTION: u64 = 1024 * 1024;
 pub const MAX_STORED: u64 = 256 * 1024 * 1024;
 /// The same after decompression: as much as readers keep in one record.
 pub const MAX_DECODED: u64 = 512 * 1024 * 1024;
-/// Releases that may be in one.
-const MAX_RELEASES: usize = 64;
 
 /// Bytes with which a snapshot begins, decoded, before its JSON.
 pub const HEADER: usize = 48;
@@ -60,9 +57,9 @@ pub struct MemorySnapshot {
     pub webimport: String,
     /// The bytes of it, always gzip.
     pub object: ObjectEntry,
-    /// What is loaded in it, in the order of loading: the last one is the release that it was made for.
+    /// What is loaded in it: the release that it was made for, or nothing.
     pub releases: Vec<SnapshotRelease>,
-    /// Dotted names of the modules of these releases that have been imported, sorted.
+    /// Dotted names of the release's modules that have been imported, sorted.
     pub modules: Vec<String>,
 }
 
@@ -171,20 +168,11 @@ impl MemorySnapshot {
                 "expected an object with gzip and without a tag"
             )));
         }
-        if self.releases.len() > MAX_RELEASES {
-            return Err(Fault::new(format_args!(
-                "expected at most {MAX_RELEASES} releases"
-            )));
-        }
-        let names = sorted(self.releases.iter().map(|it| it.name.as_str()).collect());
-        if names.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(Fault::new(format_args!("a release is listed twice")));
-        }
-        match (self.releases.last(), release) {
-            (own, release) if own == release => Ok(()),
-            (_, None) => Err(Fault::new(format_args!("expected no release in it"))),
-            (_, Some(release)) => Err(Fault::new(format_args!(
-                "expected `{}` {} ({}) as the last release in it",
+        match release {
+            _ if self.releases.iter().eq(release) => Ok(()),
+            None => Err(Fault::new(format_args!("expected no release in it"))),
+            Some(release) => Err(Fault::new(format_args!(
+                "expected `{}` {} ({}) as the only release in it",
                 release.name, release.version, release.sha256
             ))),
         }

@@ -401,7 +401,7 @@ fn snapshots() {
     let mut more = description.clone();
     let other = json!({"name": "other", "version": "2", "sha256": build});
     more["releases"] = json!([other, release]);
-    write("snapshot", "valid-releases", seed(&more, &right));
+    write("snapshot", "nearly-releases", seed(&more, &right));
     let last = begin(999, 951, build);
     write("snapshot", "valid-last-byte", seed(&description, &last));
     for (name, begin) in [
