@@ -511,6 +511,18 @@ fn code_that_is_imported_has_no_files_and_programs() {
 }
 
 #[test]
+fn code_that_is_imported_has_no_environment() {
+    let Some(tools) = Tools::find() else { return };
+    // Such as this one, which the program has.
+    assert!(std::env::var_os("PATH").is_some());
+    let message = tools
+        .refused("import js\nraise ValueError(' '.join(sorted(js.Object.keys(js.process.env))))\n");
+    // What the script sets. `SystemRoot` is where Windows is.
+    let (_, there) = message.rsplit_once("ValueError: ").unwrap();
+    assert_eq!(there.trim_start_matches("SystemRoot "), "TZ");
+}
+
+#[test]
 fn what_a_release_requires_has_to_be_inside() {
     let Some(tools) = Tools::find() else { return };
     let repository = TestRepository::new();

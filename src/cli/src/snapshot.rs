@@ -1,8 +1,8 @@
 //! A memory snapshot of a release: Node starts a Pyodide, which loads the release as a reader's does and imports it; its
 //! memory is published beside the release.
 //!
-//! Importing runs the release's code. Node is told to keep that from files and other programs, which is no sandbox. What
-//! comes out is checked for what readers check: it is the publisher who says that the memory is what the release makes
+//! Importing runs the release's code. Node is told to keep that from files and other programs, which is no sandbox, and has
+//! none of the publisher's environment; the network is open to it. What comes out is checked for what readers check: it is the publisher who says that the memory is what the release makes
 //! of it.
 
 use std::env;
@@ -272,6 +272,9 @@ impl Tools {
         if let Some(reason) = lacks(&webimport, &WEBIMPORT_FILES) {
             return Err(SnapshotError::Webimport { reason });
         }
+        // A version manager puts a script in Node's place, which needs an environment that Node is not given.
+        let node = program::output(Command::new(&node).args(["-p", "process.execPath"]))
+            .map_or(node, PathBuf::from);
         // Node resolves relative paths against another folder.
         let real = |folder: PathBuf| {
             let real = folder.canonicalize();
@@ -543,7 +546,11 @@ impl Found {
         }
 
         let mut command = Command::new(&tools.node);
-        command.env_remove("NODE_OPTIONS").arg("--permission");
+        // Tokens and passwords are in it, which are nothing to the code that is imported. Windows needs one of its own.
+        command
+            .env_clear()
+            .envs(env::var_os("SystemRoot").map(|folder| ("SystemRoot", folder)))
+            .arg("--permission");
         for readable in [&tools.pyodide, &tools.webimport, folder] {
             command.arg(option("--allow-fs-read", readable));
         }

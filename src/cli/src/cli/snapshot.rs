@@ -17,7 +17,8 @@ use crate::snapshot::{SnapshotOptions, Snapshotted, snapshot};
 #[derive(Debug, Args)]
 #[command(
     after_help = "Importing a release runs its code. Node is told to keep that from your files and from other programs, \
-    which is no sandbox: make snapshots of releases that you trust. All that the modules keep, secrets too, is public \
+    which is no sandbox, and has none of your environment variables. The network is open to the code, with what only this \
+    machine reaches: make snapshots of releases that you trust. All that the modules keep, secrets too, is public \
     then, and what they took for random is the same on every page."
 )]
 pub(super) struct Arguments {
