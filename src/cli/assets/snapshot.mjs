@@ -99,7 +99,6 @@ async function make() {
     tag: state.tag,
     webimport: state.webimport,
     modules: state.modules,
-    size: bytes.length,
   };
 }
 
@@ -166,7 +165,8 @@ async function load(pyodide, python, { name, version, root, sha256 }) {
   host.load = async (ticket, request) => {
     // Without progress: how often Python would be told depends on the network.
     const description = JSON.parse(await load.call(host, ticket, request, null));
-    // What is so of this load alone: the size of the signed metadata is in the one, and that Node has no database in the other.
+    // What is so of this load alone: of the signed metadata, which are renewed, the size is in the one, and who signed them until
+    // when in the other; that Node has no database is in the third.
     description.network = { files: 0, bytes: 0, requests: 0 };
     description.warnings = description.warnings.filter(({ code }) => !code.startsWith("store."));
     return JSON.stringify(description);

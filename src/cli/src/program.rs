@@ -14,6 +14,12 @@ use crate::keyring::{KEY_VARIABLE_PREFIX, PASSPHRASE_VARIABLE};
 /// Lines of a failed program's output that a message shows.
 const SHOWN_LINES: usize = 12;
 
+/// Bytes of a program's output that are kept to show those, and of one line that is read at once.
+const KEPT: usize = 16 * 1024;
+
+/// Lines that a program may be ahead of who reads them.
+const AHEAD: usize = 64;
+
 /// Between two looks whether a program has ended that is about to.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -76,7 +82,7 @@ pub(crate) struct Ended {
     pub(crate) tail: String,
 }
 
-/// Runs a program; each line of its standard output goes to `line`.
+/// Runs a program; each line of its standard output goes to `line`, a very long one in parts.
 pub(crate) fn run(command: &mut Command, line: impl FnMut(&str)) -> io::Result<Ended> {
     run_within(command, None, line)
 }
@@ -97,38 +103,43 @@ pub(crate) fn run_within(
     // Both pipes are read at once, or a program that fills one while the other is read would wait for ever.
     let errors = child.0.stderr.take().map(|mut stderr| {
         thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = stderr.read_to_end(&mut bytes);
-            String::from_utf8_lossy(&bytes).into_owned()
+            let (mut kept, mut part) = (Vec::new(), [0; 8 * 1024]);
+            while let Ok(length @ 1..) = stderr.read(&mut part) {
+                keep(&mut kept, &part[..length]);
+            }
+            kept
         })
     });
-    let (sender, lines) = mpsc::channel();
+    let (sender, lines) = mpsc::sync_channel(AHEAD);
     if let Some(stdout) = child.0.stdout.take() {
         thread::spawn(move || {
             let mut stdout = BufReader::new(stdout);
             loop {
                 let mut bytes = Vec::new();
-                let read = stdout.read_until(b'\n', &mut bytes);
+                let read = (&mut stdout)
+                    .take(KEPT as u64)
+                    .read_until(b'\n', &mut bytes);
                 if matches!(read, Ok(0)) || sender.send(read.map(|_| bytes)).is_err() {
                     break;
                 }
             }
         });
     }
-    let mut output = String::new();
+    let mut output = Vec::new();
     loop {
         let received = match deadline {
             None => lines.recv().map_err(RecvTimeoutError::from),
-            Some(deadline) => {
-                lines.recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            }
+            // Not a moment more, whatever there is to receive.
+            Some(deadline) => match deadline.checked_duration_since(Instant::now()) {
+                Some(left) => lines.recv_timeout(left),
+                None => Err(RecvTimeoutError::Timeout),
+            },
         };
         match received {
             Ok(bytes) => {
                 let bytes = bytes?;
-                let text = String::from_utf8_lossy(&bytes);
-                line(text.trim_end());
-                output.push_str(&text);
+                line(String::from_utf8_lossy(&bytes).trim_end());
+                keep(&mut output, &bytes);
             }
             Err(RecvTimeoutError::Disconnected) => break,
             // The guard ends it.
@@ -147,11 +158,19 @@ pub(crate) fn run_within(
         },
     };
     let errors = errors.and_then(|errors| errors.join().ok());
-    output.push_str(&errors.unwrap_or_default());
+    output.extend(errors.unwrap_or_default());
     Ok(Ended {
         success: status.success(),
-        tail: tail(&output),
+        tail: tail(&String::from_utf8_lossy(&output)),
     })
+}
+
+/// Adds to the output of a program, of which no more is kept than its end.
+fn keep(output: &mut Vec<u8>, part: &[u8]) {
+    output.extend(part);
+    if output.len() > 2 * KEPT {
+        output.drain(..output.len() - KEPT);
+    }
 }
 
 /// The folder of an npm package, as Node finds it from the current folder.
@@ -216,6 +235,36 @@ mod tests {
         assert!(tail.ends_with("38\n39"));
     }
 
+    #[test]
+    fn of_an_output_without_end_the_end_is_kept() {
+        let mut output = Vec::new();
+        for index in 0..1_000_u32 {
+            keep(&mut output, format!("{index:1000}\n").as_bytes());
+            assert!(output.len() <= 2 * KEPT);
+        }
+        assert!(output.len() >= KEPT && output.ends_with(b" 999\n"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_line_without_end_is_read_in_parts() {
+        let Some(shell) = find("sh") else {
+            skipped("no shell is on PATH");
+            return;
+        };
+        let mut lengths = Vec::new();
+        let script = "head -c 200000 /dev/zero; head -c 500000 /dev/zero >&2; echo end >&2";
+        let mut command = Command::new(&shell);
+        let ended = run(command.args(["-c", script]), |line| {
+            lengths.push(line.len());
+        });
+        let ended = ended.unwrap();
+        assert_eq!(lengths.iter().sum::<usize>(), 200_000);
+        assert!(lengths.iter().all(|length| *length <= KEPT));
+        assert!(ended.success && ended.tail.ends_with("end"));
+        assert!(ended.tail.len() <= 4 * KEPT);
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_program_that_takes_too_long_is_ended() {
@@ -241,7 +290,11 @@ mod tests {
         );
         assert_eq!(run("exit 3", hour), (Ok(false), Vec::new()));
         let soon = Duration::from_millis(50);
-        for script in ["exec sleep 3600", "exec >&-; exec sleep 3600"] {
+        for script in [
+            "exec sleep 3600",
+            "exec >&-; exec sleep 3600",
+            "while :; do echo on; done",
+        ] {
             assert_eq!(
                 run(script, soon).0,
                 Err(io::ErrorKind::TimedOut),

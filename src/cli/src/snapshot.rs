@@ -7,7 +7,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ use crate::repository::{
     Repository, RepositoryError, SnapshotPublication, SnapshotPublished, Validity,
 };
 use crate::serve::{ServeError, Server};
-use crate::source::Source;
+use crate::source::{Source, bounded};
 
 const SCRIPT: &str = include_str!("../assets/snapshot.mjs");
 const PYTHON_SCRIPT: &str = include_str!("../assets/snapshot.py");
@@ -461,7 +461,6 @@ struct Report {
     tag: CacheTag,
     webimport: String,
     modules: Vec<String>,
-    size: u64,
 }
 
 impl Found {
@@ -576,7 +575,11 @@ impl Found {
             Err(error) => return Err(io(&tools.node)(error)),
         };
         let failed = |reason: String| SnapshotError::Failed(format!("{reason}\n{}", ended.tail));
-        let said = fs::read(&report).map_err(|_| failed("Node broke down".into()))?;
+        if !report.is_file() {
+            return Err(failed("Node broke down".into()));
+        }
+        // What it says goes into the description, and so it has no more bytes than that.
+        let said = read(&report, "the list of modules", MAX_DESCRIPTION)?;
         let said = serde_json::from_slice(&said)
             .map_err(|error| failed(format!("the report is not as expected: {error}")))?;
         match said {
@@ -588,20 +591,8 @@ impl Found {
 
 impl Made {
     fn read(report: Report, out: &Path) -> Result<Self, SnapshotError> {
-        let subject = "the memory snapshot";
-        if report.size > MAX_DECODED {
-            return Err(too_large("decompressed", report.size, MAX_DECODED));
-        }
-        let bytes = fs::read(out).map_err(io(out))?;
-        let length = bytes.len() as u64;
-        if length != report.size {
-            let reason = format!(
-                "Node says that it has {} bytes, it has {length}",
-                report.size
-            );
-            return Err(SnapshotError::Failed(reason));
-        }
-        let header = Header::parse(&bytes, length, subject)?;
+        let bytes = read(out, "the memory, decompressed,", MAX_DECODED)?;
+        let header = Header::parse(&bytes, bytes.len() as u64, "the memory snapshot")?;
         if header.build != report.build {
             let reason = format!(
                 "Node says that it is of the build {}, it is of {}",
@@ -658,17 +649,13 @@ fn to_bytes(
 ) -> Result<Vec<u8>, SnapshotError> {
     let object = &description.object;
     if object.size > MAX_STORED {
-        return Err(too_large("compressed", object.size, MAX_STORED));
+        return Err(too_large("the memory, compressed,", MAX_STORED));
     }
     let bytes = description
         .to_bytes()
         .map_err(|error| SnapshotError::Failed(error.to_string()))?;
     if bytes.len() as u64 > MAX_DESCRIPTION {
-        let modules = description.modules.len();
-        return Err(SnapshotError::Refused {
-            reason: format!("the list of the {modules} modules that are imported is too long"),
-            hint: "name fewer modules with --import".into(),
-        });
+        return Err(too_large("the list of modules", MAX_DESCRIPTION));
     }
     let sha256 = Sha256Digest::of(&bytes);
     let expected = Expected {
@@ -686,9 +673,21 @@ fn to_bytes(
     Ok(bytes)
 }
 
-fn too_large(how: &str, size: u64, limit: u64) -> SnapshotError {
+/// A file that Node wrote.
+fn read(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>, SnapshotError> {
+    let file = File::open(path).map_err(io(path))?;
+    let length = file.metadata().map_err(io(path))?.len();
+    let bytes = if length > limit {
+        None
+    } else {
+        bounded(file, limit).map_err(io(path))?
+    };
+    bytes.ok_or_else(|| too_large(what, limit))
+}
+
+fn too_large(what: &str, limit: u64) -> SnapshotError {
     SnapshotError::Refused {
-        reason: format!("the memory has {size} bytes {how}, readers accept {limit}"),
+        reason: format!("{what} has more than {limit} bytes, and readers accept no more"),
         hint: "name fewer modules with --import".into(),
     }
 }
@@ -768,6 +767,21 @@ impl Drop for Served {
 }
 
 #[cfg(test)]
+    #[test]
+    fn what_node_wrote_is_not_read_beyond_a_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        fs::write(&path, b"12345").unwrap();
+        assert_eq!(read(&path, "the list", 5).unwrap(), b"12345");
+        let refused = read(&path, "the list", 4).unwrap_err();
+        assert_eq!(refused.code(), "publish.snapshot");
+        assert!(
+            refused
+                .to_string()
+                .starts_with("the list has more than 4 bytes")
+        );
+    }
+
 mod tests {
     use super::*;
 

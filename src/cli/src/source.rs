@@ -243,7 +243,7 @@ fn read(path: &Path, limit: u64) -> Result<Answer, FetchError> {
 }
 
 /// `None` for more than `limit` bytes.
-fn bounded(source: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn bounded(source: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     source.take(limit + 1).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
