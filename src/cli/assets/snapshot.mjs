@@ -1,13 +1,13 @@
 // Makes a memory snapshot: of a Pyodide with webimport attached, and, if the job says so, with a release imported.
 //
 // Argument: a file with the job,
-//   {pyodide, webimport, version, time, release: {url, root, name, version, sha256} | null, imports, out, report}
-// `pyodide`, `webimport`: the folders of the npm packages. `version`: of webimport, as it has to be. `time`: Unix seconds,
-// at which the clock stands still. `release.url`: where the repository is served. `imports`: dotted names of modules.
-// `out`: gets the snapshot. `report`: gets what it is of, or {error: {kind, message, …}}.
+//   {pyodide, webimport, version, release: {url, root, name, version, sha256} | null, imports, out, report}
+// `pyodide`, `webimport`: the folders of the npm packages. `version`: of webimport, as it has to be. `release.url`:
+// where the repository is served. `imports`: dotted names of modules. `out`: gets the snapshot. `report`: gets what it is of,
+// or {error: {kind, message, …}}.
 //
-// Two runs of the same job by the same Node make the same bytes: nothing of the machine is in them, and nothing is by chance.
-// So what the code takes for random is not, and the clock stands. What cannot be in a memory snapshot is refused: Pyodide stores
+// Two runs of the same job by the same Node make the same bytes, today and in a year: nothing of the machine is in them, and
+// nothing is by chance. So what the code takes for random is not, and the clock stands. What cannot be in a memory snapshot is refused: Pyodide stores
 // some of it and fails when that is used.
 //
 // Needs Node 24, which suspends WebAssembly as browsers do: whether Python can wait is decided here for every page.
@@ -18,6 +18,10 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const job = JSON.parse(readFileSync(process.argv[2], "utf8"));
+
+/** 2026-01-01, where the clock stands, in milliseconds. Metadata that have not expired by the real clock, which who starts this
+    has compared, have not by this one. */
+const NOW = 1_767_225_600_000;
 
 /** What the repository is called in the snapshot, wherever it was served: addresses of this machine say nothing. */
 const REPOSITORY = "https://repository.invalid";
@@ -105,12 +109,11 @@ async function make() {
 /** Takes chance and time away, and gives what Pyodide and modules look for when they start. */
 function standStill() {
   process.env.TZ = "UTC";
-  const now = job.time * 1_000;
   const RealDate = Date;
-  RealDate.now = () => now;
+  RealDate.now = () => NOW;
   globalThis.Date = new Proxy(RealDate, {
-    construct: (target, values, made) => Reflect.construct(target, values.length === 0 ? [now] : values, made),
-    apply: () => new RealDate(now).toString(),
+    construct: (target, values, made) => Reflect.construct(target, values.length === 0 ? [NOW] : values, made),
+    apply: () => new RealDate(NOW).toString(),
   });
   performance.now = () => 1_000;
   // Apart, as other things of Node, which work beside, ask the former.
@@ -168,6 +171,7 @@ async function load(pyodide, python, { name, version, root, sha256 }) {
     // What is so of this load alone: of the signed metadata, which are renewed, the size is in the one, and who signed them until
     // when in the other; that Node has no database is in the third.
     description.network = { files: 0, bytes: 0, requests: 0 };
+    Object.assign(description.trust, { how: "pin", role: null, keyids: [], expires: null });
     description.warnings = description.warnings.filter(({ code }) => !code.startsWith("store."));
     return JSON.stringify(description);
   };

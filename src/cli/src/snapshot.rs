@@ -356,7 +356,7 @@ fn make(
     tools: &Tools,
     observer: &dyn Observer,
 ) -> Result<Snapshotted, SnapshotError> {
-    let made = found.import(options, repository, tools, observer)?;
+    let made = found.import(repository, tools, observer)?;
     observer.event(Event::Stage {
         title: "compressing",
         unit: Unit::Bytes,
@@ -423,7 +423,6 @@ struct Job<'a> {
     pyodide: &'a Path,
     webimport: &'a Path,
     version: &'a str,
-    time: i64,
     release: JobRelease<'a>,
     imports: &'a [String],
     out: &'a Path,
@@ -501,7 +500,6 @@ impl Found {
     /// Has Node load and import it, from the repository as it is served.
     fn import(
         &self,
-        options: &SnapshotOptions,
         repository: &Repository,
         tools: &Tools,
         observer: &dyn Observer,
@@ -521,7 +519,6 @@ impl Found {
             pyodide: &tools.pyodide,
             webimport: &tools.webimport,
             version: VERSION,
-            time: options.validity.now.0,
             release: JobRelease {
                 url: &served.url,
                 root: format!("sha256:{}", self.pin),
@@ -767,6 +764,9 @@ impl Drop for Served {
 }
 
 #[cfg(test)]
+mod tests {
+    use super::*;
+
     #[test]
     fn what_node_wrote_is_not_read_beyond_a_limit() {
         let folder = tempfile::tempdir().unwrap();
@@ -781,9 +781,6 @@ impl Drop for Served {
                 .starts_with("the list has more than 4 bytes")
         );
     }
-
-mod tests {
-    use super::*;
 
     #[test]
     fn the_version_of_node_is_read() {

@@ -1,6 +1,6 @@
 //! Memory snapshots of Pyodide with webimport and nothing else, for pages that start by `boot`.
 //!
-//! Made by the script of `webimport snapshot`, with the clock at a fixed time: the same site makes the same bytes.
+//! Made by the script of `webimport snapshot`: the same site makes the same bytes.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,6 @@ use crate::stamp::Stamp;
 
 /// Packages of npm whose snapshots are made.
 const PYODIDES: [&str; 2] = ["pyodide", "pyodide-0.29"];
-
-/// 2026-01-01, in seconds since 1970: what the clock says in them.
-const TIME: u64 = 1_767_225_600;
 
 /// What `webimport.js` knows of them: a description, JSON text, for each version of Pyodide.
 pub(crate) struct Snapshots {
@@ -81,7 +78,6 @@ fn one(rooms: &Rooms, pyodide: &Path, folder: &Path) -> Result<Value> {
         "pyodide": pyodide,
         "webimport": rooms.site(),
         "version": env!("CARGO_PKG_VERSION"),
-        "time": TIME,
         "release": null,
         "imports": [],
         "out": out,
