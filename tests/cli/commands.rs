@@ -169,7 +169,10 @@ fn usage_errors() {
         .run("snapshot greet@1/0 --repo repo --keys keys")
         .run("snapshot greet --repo repo --keys keys --import greet-more --json")
         .run("snapshot greet --keys keys")
-        .run("snapshot greet --repo repo");
+        .run("snapshot greet --repo repo")
+        .run("snapshot greet --repo repo --keys keys --remove")
+        .run("snapshot greet --repo repo --keys keys --remove stable")
+        .run("snapshot greet --repo repo --keys keys --remove all --import greet");
     assert_snapshot!(session.golden());
 }
 
@@ -597,6 +600,9 @@ fn snapshot() {
         .run(&format!("verify repo/greet --root {pin}"))
         .run(&format!("verify repo/greet --root {pin} --json"))
         .run("doctor repo")
+        .run("snapshot greet --repo repo --keys keys --remove 0.29.5")
+        .run("snapshot greet --repo repo --keys keys --remove 314.0.7")
+        .run("snapshot greet@1.0 --repo repo --keys keys --remove all --json")
         .run(&format!("release {broken} {to} --bytecode off --snapshot"))
         .run(&format!("snapshot greet@2.0 {to} --json"));
     assert_snapshot!(without_sizes(&session.golden()));
@@ -625,6 +631,9 @@ fn snapshot_is_refused() {
         .run(&format!("snapshot other {to} --json"))
         .run("snapshot greet --repo none --keys keys")
         .run("snapshot greet --repo repo --keys none")
+        .run(&format!("snapshot greet {to} --remove all"))
+        .run(&format!("snapshot greet {to} --remove 314.0.7 --json"))
+        .run(&format!("snapshot other {to} --remove all"))
         .run(&format!("snapshot greet {to}"));
     program(&session, "node", "echo v20.20.2");
     session

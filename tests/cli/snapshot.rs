@@ -13,14 +13,17 @@ use serde_json::{Value, json};
 use support::{NOW, SnapshotTools, TestRepository, WheelBuilder, files, skipped};
 use webimport_cli::doctor::{Check, Depth, DoctorOptions, Verdict, doctor};
 use webimport_cli::observe::Silent;
-use webimport_cli::release::{ReleaseError, ReleaseOptions, release};
+use webimport_cli::release::{ReleaseError, ReleaseOptions, Released, release};
 use webimport_cli::repository::{SnapshotPublication, SnapshotPublished, Validity};
-use webimport_cli::snapshot::{SnapshotError, SnapshotOptions, Snapshotted, snapshot};
+use webimport_cli::snapshot::{
+    RemovalOptions, SnapshotError, SnapshotOptions, Snapshotted, remove, snapshot,
+};
 use webimport_cli::verify::{CheckError, Transport};
 use webimport_core::digest::Sha256Digest;
 use webimport_core::error::Coded as _;
 use webimport_core::names::Selector;
 use webimport_core::snapshot::SnapshotRelease;
+use webimport_core::time::UnixTime;
 
 /// What makes snapshots, and what they are made with.
 struct Tools(SnapshotTools);
@@ -261,30 +264,133 @@ fn a_second_snapshot_replaces_the_first() {
     assert!(repository.verify("greet@2.0").unwrap().snapshots.is_empty());
 }
 
+/// Publishes what is a snapshot of the release for its readers, and no more.
+fn publish(
+    repository: &TestRepository,
+    released: &Released,
+    pyodide: &str,
+    webimport: &str,
+    now: UnixTime,
+) -> SnapshotPublished {
+    let release = SnapshotRelease {
+        name: released.name.clone(),
+        version: released.version.clone(),
+        sha256: released.sha256,
+    };
+    let (mut snapshot, object) = support::memory_snapshot(&release, pyodide);
+    snapshot.webimport = webimport.into();
+    let publication = SnapshotPublication {
+        name: release.name,
+        version: release.version,
+        pyodide: snapshot.pyodide.clone(),
+        description: snapshot.to_bytes().unwrap(),
+        object,
+    };
+    let (keys, validity) = (repository.ring(), Validity::from(now));
+    let opened = repository.open();
+    opened
+        .publish_snapshot(&publication, &keys, &validity, &Silent)
+        .unwrap()
+}
+
+#[test]
+fn a_snapshot_that_is_taken_back_is_in_the_metadata_no_more() {
+    let repository = TestRepository::new();
+    let first = repository.release(&[greet()]).unwrap();
+    let second = repository
+        .release(&[WheelBuilder::new("greet", "2.0")])
+        .unwrap();
+    for (release, pyodide) in [
+        (&first, "0.29.5"),
+        (&first, "314.0.6"),
+        (&first, "314.0.7"),
+        (&second, "314.0.7"),
+    ] {
+        publish(&repository, release, pyodide, "0.1.0", NOW);
+    }
+    // The metadata have expired; who signs them anew need not care.
+    let now = NOW.plus_days(60);
+    let take = |selector: &str, pyodide: Option<&str>| {
+        let options = RemovalOptions {
+            repository: repository.root(),
+            keys: repository.ring(),
+            name: "greet".parse().unwrap(),
+            selector: selector.parse().unwrap(),
+            pyodide: pyodide.map(|it| it.parse().unwrap()),
+            validity: Validity::from(now),
+        };
+        remove(&options, &Silent).map(|done| {
+            let removed = done.removed.iter().map(ToString::to_string);
+            (done.version.to_string(), removed.collect::<Vec<_>>())
+        })
+    };
+    let snapshots = || {
+        let all = targets(&repository).into_iter();
+        all.filter(|path| path.contains("/snapshot/"))
+            .collect::<Vec<_>>()
+    };
+    let before = files(&repository.root().join("objects"));
+    let removed = |version: &str, of: &[&str]| {
+        let of = of.iter().map(ToString::to_string).collect::<Vec<_>>();
+        (version.to_owned(), of)
+    };
+
+    let refused = |result: Result<_, SnapshotError>| {
+        let error = result.unwrap_err();
+        (error.code(), error.to_string(), error.hint())
+    };
+    let timestamp = || fs::read(repository.root().join("metadata/timestamp.json")).unwrap();
+    let untouched = timestamp();
+    assert_eq!(
+        refused(take("1.0", Some("314.0.8"))),
+        (
+            "publish.snapshot",
+            "`greet` 1.0 has no memory snapshot for Pyodide 314.0.8".into(),
+            "there are those for Pyodide 0.29.5, 314.0.6, 314.0.7".into(),
+        )
+    );
+    assert_eq!(refused(take("3.0", None)).0, "resolve.unknown_version");
+    assert_eq!(timestamp(), untouched);
+
+    assert_eq!(
+        take("1.0", Some("314.0.7")).unwrap(),
+        removed("1.0", &["314.0.7"])
+    );
+    let left = [
+        "greet/1.0/snapshot/0.29.5.json",
+        "greet/1.0/snapshot/314.0.6.json",
+        "greet/2.0/snapshot/314.0.7.json",
+    ];
+    assert_eq!(snapshots(), left);
+    assert_eq!(
+        take("1.0", None).unwrap(),
+        removed("1.0", &["0.29.5", "314.0.6"])
+    );
+    assert_eq!(snapshots(), left[2..]);
+    // A channel names the release as it does elsewhere.
+    assert_eq!(take("stable", None).unwrap(), removed("2.0", &["314.0.7"]));
+    let (code, message, _) = refused(take("stable", None));
+    assert_eq!(
+        (code, &*message),
+        ("publish.snapshot", "`greet` 2.0 has no memory snapshot")
+    );
+    assert_eq!(files(&repository.root().join("objects")), before);
+    for release in ["greet@1.0", "greet@2.0"] {
+        let url = format!("{}/{release}", repository.root().display());
+        let verified = repository.verify_at(&url, now).unwrap();
+        assert!(verified.snapshots.is_empty());
+    }
+    // The same can be published again.
+    let again = publish(&repository, &second, "314.0.7", "0.1.0", now);
+    assert_eq!(again, SnapshotPublished::New);
+}
+
 #[test]
 fn publishing_says_what_it_changed() {
     let repository = TestRepository::new();
     let released = repository.release(&[greet()]).unwrap();
-    let release = SnapshotRelease {
-        name: released.name,
-        version: released.version,
-        sha256: released.sha256,
-    };
     let publish = |pyodide: &str, webimport: &str, now| {
-        let (mut snapshot, object) = support::memory_snapshot(&release, pyodide);
-        snapshot.webimport = webimport.into();
-        let publication = SnapshotPublication {
-            name: release.name.clone(),
-            version: release.version.clone(),
-            pyodide: snapshot.pyodide.clone(),
-            description: snapshot.to_bytes().unwrap(),
-            object,
-        };
-        let (keys, validity) = (repository.ring(), Validity::from(now));
-        let opened = repository.open();
-        opened
-            .publish_snapshot(&publication, &keys, &validity, &Silent)
-            .unwrap()
+        publish(&repository, &released, pyodide, webimport, now)
     };
     let timestamp = || fs::read(repository.root().join("metadata/timestamp.json")).unwrap();
     assert_eq!(publish("314.0.7", "0.1.0", NOW), SnapshotPublished::New);

@@ -29,7 +29,7 @@ use webimport_core::metadata::{
     Common, Custom, CustomRelease, Envelope, Hashes, MetaFile, Other, Role, RoleKeys, RoleKind,
     Root, Snapshot, TargetFile, Targets, Timestamp, parse_release_target, release_target,
 };
-use webimport_core::names::{Channel, ReleaseName, Version};
+use webimport_core::names::{Channel, PyodideVersion, ReleaseName, Version};
 use webimport_core::sign::{Algorithm, SignError, Signing};
 use webimport_core::time::UnixTime;
 use webimport_core::workflow::{Absence, CachedMetadata, Refresh, RootTrust, Step};
@@ -264,6 +264,18 @@ pub enum RepositoryError {
         /// The manifest that was to be published.
         new: Sha256Digest,
     },
+    /// No such memory snapshot is there to be removed.
+    #[error("`{name}` {version} has no memory snapshot{}", pyodide.as_ref().map(|it| format!(" for Pyodide {it}")).unwrap_or_default())]
+    NoSnapshot {
+        /// The release's name.
+        name: ReleaseName,
+        /// Its version.
+        version: Version,
+        /// Which Pyodide it was to be for, if not any.
+        pyodide: Option<PyodideVersion>,
+        /// For which ones there are some.
+        there: Vec<PyodideVersion>,
+    },
     /// Reading, writing, locking.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -298,6 +310,7 @@ impl Coded for RepositoryError {
             }
             Self::Draft { .. } => "publish.draft",
             Self::Published { .. } => "publish.exists",
+            Self::NoSnapshot { .. } => "publish.snapshot",
             Self::Storage(error) => error.code(),
             Self::Key(error) => error.code(),
             Self::Memory(error) => error.code(),
@@ -326,6 +339,13 @@ impl Coded for RepositoryError {
                 "a published version never changes, and bytecode is part of it; give the new content a new \
                  version, or make the same content with the same build tools and interpreter"
                     .into()
+            }
+            Self::NoSnapshot { there, .. } if there.is_empty() => {
+                "there is nothing to take back: pages start without one".into()
+            }
+            Self::NoSnapshot { there, .. } => {
+                let there: Vec<&str> = there.iter().map(PyodideVersion::as_str).collect();
+                format!("there are those for Pyodide {}", there.join(", "))
             }
             Self::Storage(error) => error.hint(),
             Self::Key(error) => error.hint(),

@@ -1,4 +1,4 @@
-//! A memory snapshot of a release: Node starts a Pyodide, which loads the release as a reader's does and imports it; its
+//! A memory snapshot of a release, made or taken back: Node starts a Pyodide, which loads the release as a reader's does and imports it; its
 //! memory is published beside the release.
 //!
 //! Importing runs the release's code. Node is told to keep that from files and other programs, which is no sandbox, and has
@@ -26,6 +26,7 @@ use webimport_core::snapshot::{
     FORMAT, Header, MAX_DECODED, MAX_DESCRIPTION, MAX_STORED, MemorySnapshot, SnapshotRelease,
     snapshot_target,
 };
+use webimport_core::time::UnixTime;
 
 use crate::keyring::Keyring;
 use crate::lookup;
@@ -112,7 +113,35 @@ pub struct Snapshotted {
     pub releases: Vec<SnapshotRelease>,
 }
 
-/// A snapshot cannot be made or published.
+/// Of what to take the snapshots back.
+#[derive(Debug, Clone)]
+pub struct RemovalOptions {
+    /// The repository's folder.
+    pub repository: PathBuf,
+    /// The keys of targets, snapshot and timestamp.
+    pub keys: Keyring,
+    /// The release's name.
+    pub name: ReleaseName,
+    /// Which one.
+    pub selector: Selector,
+    /// For which Pyodide. `None`: for all.
+    pub pyodide: Option<PyodideVersion>,
+    /// When, and for how long the metadata are valid.
+    pub validity: Validity,
+}
+
+/// Memory snapshots that readers find no more.
+#[derive(Debug, Clone, Serialize)]
+pub struct Removed {
+    /// The release's name.
+    pub name: ReleaseName,
+    /// Its version.
+    pub version: Version,
+    /// For which Pyodide they were.
+    pub removed: Vec<PyodideVersion>,
+}
+
+/// A snapshot cannot be made, published or taken back.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {
@@ -400,6 +429,30 @@ fn make(
         imports: found.imports,
         modules: description.modules.len(),
         releases: description.releases,
+    })
+}
+
+/// Takes memory snapshots of a release out of the metadata.
+///
+/// # Errors
+/// [`SnapshotError::Release`] if there is no such release, and [`SnapshotError::Repository`].
+pub fn remove(options: &RemovalOptions, observer: &dyn Observer) -> Result<Removed, SnapshotError> {
+    let repository = Repository::open(&options.repository)?;
+    repository.check_keys(&options.keys)?;
+    let (keys, validity) = (&options.keys, &options.validity);
+    let pin = repository.remembered(keys)?.memory.pin();
+    let source = Source::Folder(repository.path().to_owned());
+    // As if nothing ever expired: it is signed anew.
+    let mut state = lookup::refreshed(&source, pin, UnixTime(0), &Limits::default())?;
+    let (target, _) = lookup::release(&source, &mut state, &options.name, &options.selector)?;
+    let (name, version) = (target.name, target.version);
+    let pyodide = options.pyodide.as_ref();
+    let removed =
+        repository.remove_snapshots(&name, &version, pyodide, keys, validity, observer)?;
+    Ok(Removed {
+        name,
+        version,
+        removed,
     })
 }
 

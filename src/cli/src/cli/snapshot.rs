@@ -4,14 +4,14 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use webimport_core::names::{Channel, ReleaseName, Selector};
+use webimport_core::names::{Channel, PyodideVersion, ReleaseName, Selector};
 
 use super::Failure;
 use super::console::{Console, Report, bytes, counted};
 use super::signing::KeyArguments;
 use crate::clock::now;
 use crate::repository::{SnapshotPublished, Validity};
-use crate::snapshot::{SnapshotOptions, Snapshotted, snapshot};
+use crate::snapshot::{RemovalOptions, Removed, SnapshotOptions, Snapshotted, remove, snapshot};
 
 /// Publish the memory of a Pyodide that has imported a release, so that pages start from it.
 #[derive(Debug, Args)]
@@ -19,7 +19,9 @@ use crate::snapshot::{SnapshotOptions, Snapshotted, snapshot};
     after_help = "Importing a release runs its code. Node is told to keep that from your files and from other programs, \
     which is no sandbox, and has none of your environment variables. The network is open to the code, with what only this \
     machine reaches: make snapshots of releases that you trust. All that the modules keep, secrets too, is public \
-    then, and what they took for random is the same on every page."
+    then, and what they took for random is the same on every page. A snapshot that is taken back with --remove is in the metadata \
+    no more: readers start without it from their next look at the repository. Pages that are offline, or pin the release \
+    by its digest, go on with what they have."
 )]
 pub(super) struct Arguments {
     /// The name of a release, and which one [default: the one on the channel `stable`].
@@ -39,6 +41,27 @@ pub(super) struct Arguments {
     /// A module to import; repeat for more [default: the release's entry, else its top-level modules].
     #[arg(long = "import", value_name = "MODULE", value_parser = module)]
     imports: Vec<String>,
+    /// Take a snapshot back instead: the one for this version of Pyodide, or `all` of the release. Objects stay.
+    #[arg(long, value_name = "PYODIDE|all", value_parser = removal, conflicts_with_all = ["imports", "webimport"])]
+    remove: Option<Removal>,
+}
+
+/// Which snapshots are taken back.
+#[derive(Debug, Clone)]
+enum Removal {
+    /// All.
+    All,
+    /// The one for this Pyodide.
+    Of(PyodideVersion),
+}
+
+/// `all`, or the version of a Pyodide, which starts with a digit.
+fn removal(text: &str) -> Result<Removal, String> {
+    if text == "all" {
+        return Ok(Removal::All);
+    }
+    let version = text.parse().map(Removal::Of);
+    version.map_err(|error| format!("{error}"))
 }
 
 /// `NAME`, `NAME@VERSION` or `NAME@CHANNEL`.
@@ -114,8 +137,37 @@ impl Report for Snapshotted {
     }
 }
 
+impl Report for Removed {
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Self { name, version, .. } = self;
+        for pyodide in &self.removed {
+            writeln!(
+                out,
+                "removed the snapshot of {name} {version} for Pyodide {pyodide}"
+            )?;
+        }
+        Ok(())
+    }
+}
+
 pub(super) fn run(arguments: Arguments, console: &Console) -> Result<(), Failure> {
     let (name, selector) = arguments.release;
+    if let Some(removal) = arguments.remove {
+        let options = RemovalOptions {
+            repository: arguments.repository,
+            keys: arguments.keys.ring()?,
+            name,
+            selector,
+            pyodide: match removal {
+                Removal::All => None,
+                Removal::Of(pyodide) => Some(pyodide),
+            },
+            validity: Validity::from(now()),
+        };
+        let removed = remove(&options, console).map_err(|error| Box::new(error) as Failure)?;
+        console.report(&removed);
+        return Ok(());
+    }
     let options = SnapshotOptions {
         repository: arguments.repository,
         keys: arguments.keys.ring()?,

@@ -1,12 +1,12 @@
 //! Publishing a memory snapshot beside the release that it was made for: a target of its own, which changes as often as a
-//! snapshot is made again.
+//! snapshot is made again, and goes when it is taken back.
 
 use serde::Serialize;
 use webimport_core::digest::Sha256Digest;
 use webimport_core::manifest::object_path;
 use webimport_core::metadata::{Hashes, Other, RoleKind, TargetFile};
 use webimport_core::names::{PyodideVersion, ReleaseName, Version};
-use webimport_core::snapshot::snapshot_target;
+use webimport_core::snapshot::{parse_snapshot_target, snapshot_target};
 
 use super::{Repository, RepositoryError, Update, Validity};
 use crate::keyring::Keyring;
@@ -104,5 +104,48 @@ impl Repository {
         };
         self.commit_after(&state, update, keys, validity, observer, write_content)?;
         Ok(change)
+    }
+
+    /// Takes the memory snapshots of a release out of the metadata: the one for `pyodide`, or all. Says for which ones they
+    /// were. What they consist of stays on the disk: readers may be at it.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NoSnapshot`] if there is none, and as [`publish`](Self::publish).
+    pub fn remove_snapshots(
+        &self,
+        name: &ReleaseName,
+        version: &Version,
+        pyodide: Option<&PyodideVersion>,
+        keys: &Keyring,
+        validity: &Validity,
+        observer: &dyn Observer,
+    ) -> Result<Vec<PyodideVersion>, RepositoryError> {
+        let (_lock, state) = self.lock(keys)?;
+        let mut targets = state.targets.clone();
+        let all = targets.targets.keys().filter_map(|path| {
+            let (of, at, pyodide) = parse_snapshot_target(path)?;
+            (of == *name && at == *version).then_some(pyodide)
+        });
+        let (removed, there): (Vec<_>, Vec<_>) =
+            all.partition(|it| pyodide.is_none_or(|pyodide| it == pyodide));
+        if removed.is_empty() {
+            return Err(RepositoryError::NoSnapshot {
+                name: name.clone(),
+                version: version.clone(),
+                pyodide: pyodide.cloned(),
+                there,
+            });
+        }
+        for pyodide in &removed {
+            let path = snapshot_target(name, version, pyodide);
+            targets.targets.remove(&path);
+        }
+        let update = Update {
+            root: None,
+            lowest: Some(RoleKind::Targets),
+            targets,
+        };
+        self.commit(&state, update, keys, validity, observer)?;
+        Ok(removed)
     }
 }
