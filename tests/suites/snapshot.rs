@@ -255,16 +255,25 @@ async fn what_follows_is_as_on_any_page(context: Context) {
     }
     assert_eq!(page.cell("print('heard')").await.printed, ["heard"]);
     // A page's own packages.
-    let wheel = &wheels(&["micropip"])[0];
-    let name = wheel.file_name().expect("a file").to_string_lossy();
-    let url = shop.site.add_file(
-        &format!("/{name}"),
-        std::fs::read(wheel).expect("a wheel can be read"),
-    );
+    let urls: Vec<String> = wheels(&["micropip", "packaging", "mdurl"])
+        .iter()
+        .map(|wheel| {
+            let name = wheel.file_name().expect("a file").to_string_lossy();
+            let bytes = std::fs::read(wheel).expect("a wheel can be read");
+            shop.site.add_file(&format!("/{name}"), bytes)
+        })
+        .collect();
     let cell = format!(
-        "from pyodide.ffi import to_js\nawait pyodide_js.loadPackage(to_js(['{url}']))\nimport micropip\nmicropip.__name__"
+        "from pyodide.ffi import to_js\n\
+         await pyodide_js.loadPackage(to_js({:?}))\n\
+         import micropip\n\
+         await micropip.install('{}')\n\
+         import mdurl\n\
+         mdurl.encode('a b')",
+        &urls[..2],
+        urls[2]
     );
-    assert_eq!(page.run(&cell).await, "micropip");
+    assert_eq!(page.run(&cell).await, "a%20b");
 }
 
 async fn nothing_random_and_nothing_of_the_builder_is_left(context: Context) {
@@ -479,6 +488,7 @@ async fn without_memory_or_storage_the_page_starts_without(context: Context) {
     };
     let (page, how) = shop.visit(&context, &without_memory).await;
     assert_eq!(how["from"], "plain", "{how}");
+    assert_eq!(page.run(USE).await, json!([false, [0, 1, 2, 3, 4]]));
     page.kill().await;
     let (_, how) = shop.visit(&context, &setup).await;
     assert_from_snapshot(&how);
@@ -496,6 +506,16 @@ async fn two_at_once_have_nothing_in_common(context: Context) {
         page.leave().await;
         let (page, how) = shop.visit(&context, &setup).await;
         assert_from_snapshot(&how);
+        // Nothing of that is left on the page: another Pyodide starts as ever.
+        let ordinary: i64 = page
+            .value(
+                "const { loadPyodide } = await import(`${args[0]}pyodide.mjs`);
+                 const pyodide = await loadPyodide({ indexURL: new URL(args[0], location.origin).href });
+                 return pyodide.runPython(\"import sys; 1 if 'networkx' in sys.modules else 0\")",
+                json!([format!("/{}/", pyodide.folder())]),
+            )
+            .await;
+        assert_eq!(ordinary, 0);
         let both: Value = page
             .value(
                 "const boot = () => webimport.boot({ indexURL: args[0], releases: [args[1]] });
