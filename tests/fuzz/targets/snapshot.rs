@@ -33,7 +33,7 @@ fn check(data: &[u8]) -> Outcome {
         Err(error) => return refused(&error),
     };
     assert_eq!(snapshot.pyodide, pyodide);
-    assert_eq!(snapshot.releases, [release.clone()]);
+    assert_eq!(snapshot.releases, std::slice::from_ref(&release));
     let object = &snapshot.object;
     assert_eq!((object.encoding, &object.tag), (Encoding::Gzip, &None));
     assert!(object.size <= MAX_STORED && object.decoded_size <= MAX_DECODED);
