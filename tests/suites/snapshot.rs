@@ -33,6 +33,7 @@ fn all() -> Vec<Test> {
         a_release_that_was_taken_back_is_not_run,
         what_no_pin_covers_is_not_used_where_all_has_to_be_pinned,
         another_release_that_fails_is_what_is_said,
+        what_has_expired_names_no_snapshot,
         snapshots_make_room_for_what_is_needed,
         options_that_mean_nothing_are_refused,
         offline_and_pinned_pages_use_it_too,
@@ -769,4 +770,20 @@ async fn options_that_mean_nothing_are_refused(context: Context) {
         let raised = page.ready().await.expect_err("it is refused");
         assert_eq!(raised.code(), code, "{options}: {raised}");
     }
+}
+
+async fn what_has_expired_names_no_snapshot(context: Context) {
+    let shop = Shop::open().await;
+    let setup = shop.setup(Realm::Page);
+    shop.first_visit(&context, &setup).await;
+    let release = json!({"url": shop.release("networkx"), "sha256": made().networkx});
+    let pinned = Setup {
+        boot: Some(json!({"releases": [release]})),
+        // Timestamps are good for thirty days.
+        prelude: Some("const now = Date.now; Date.now = () => now() + 40 * 86_400_000;".to_owned()),
+        ..setup
+    };
+    let (page, how) = shop.visit(&context, &pinned).await;
+    assert_plain(&how, "verify.expired");
+    assert_eq!(page.run(USE).await, json!([false, [0, 1, 2, 3, 4]]));
 }
