@@ -23,6 +23,9 @@ export const PYODIDES = ["pyodide", "pyodide-0.29"];
 /** The smallest module that compiles. */
 export const WASM = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
 
+// What suspends Python is tested in browsers. Here it cannot be, also in a Node that could.
+delete WebAssembly.Suspending;
+
 export async function startPyodide(name, options = {}) {
   const { loadPyodide } = await import(pathToFileURL(join(MODULES, name, "pyodide.mjs")));
   return loadPyodide(options);
