@@ -65,9 +65,12 @@ export async function restore(runtime: Runtime, options: object, bytes: Promise<
   const start = (own: object) => inTime(runtime.loadPyodide({ ...options, indexURL, _loadSnapshot: new Uint8Array(STAND_IN), ...own }));
   // Where it fails before anybody waits for them.
   bytes.catch(() => {});
+  if (file.endsWith(".mjs")) {
+    const { default: create } = (await import(`${indexURL}${file}`)) as { default: Factory };
+    return start({ createPyodideModule: wrap(create, bytes) });
+  }
   return alone(async () => {
-    const asm = (await import(`${indexURL}${file}`)) as { default?: Factory };
-    if (asm.default !== undefined) return start({ createPyodideModule: wrap(asm.default, bytes) });
+    await import(`${indexURL}${file}`);
     const create = globalThis._createPyodideModule;
     if (create === undefined) throw unknownVersion(version);
     globalThis._createPyodideModule = wrap(create, bytes);
