@@ -90,3 +90,12 @@ def test_a_snapshot_with_other_releases_changes_nothing(host, process, load, mis
     assert answer["error"]["code"] == "host.snapshot"
     assert os.environ["LANG"] == "builder" and sys.argv == ["builder"]
     assert list(_release.loaded) == [release.sha256]
+
+
+def test_a_config_beside_the_notebook_is_not_passed_over(host, process):
+    with open("webimport.toml", "w") as file:
+        file.write("frozen = true\n")
+    answer = restore([])
+    assert answer["error"]["code"] == "host.snapshot"
+    assert "webimport.toml" in answer["error"]["message"]
+    assert os.environ["LANG"] == "builder" and sys.argv == ["builder"]

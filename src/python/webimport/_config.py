@@ -72,10 +72,12 @@ def forget() -> None:
     _configured, _script = "{}", {}
 
 
-def refuse_file() -> None:
-    """Raises ``ConfigError`` if there is a ``webimport.toml``."""
-    if _file_layer():
-        _refuse(f"`{FILE_NAME}` is there, and nobody has asked it", "config.source")
+def has_file() -> bool:
+    """Whether there is a ``webimport.toml`` that says something.
+
+    Raises ``ConfigError`` for one that cannot be read.
+    """
+    return bool(_file_layer())
 
 
 async def apply(host: _compat.Host) -> None:

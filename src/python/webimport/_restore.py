@@ -10,7 +10,7 @@ import os
 import random
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from . import _compat, _config, _finder, _load
 from ._errors import HostError
@@ -24,16 +24,13 @@ def restore(releases: list[dict[str, Any]], environment: Mapping[str, str], argu
     """``releases``: descriptions of all that are loaded, as the page's host gives them.
 
     Raises ``HostError`` (``host.snapshot``) if others are loaded, or if a ``webimport.toml`` says what may be loaded, which
-    nobody has asked: nothing has changed then.
+    nobody has asked; ``ConfigError`` if that cannot be read. Nothing has changed then.
     """
-    _config.refuse_file()
     described = {description["sha256"]: description for description in releases}
     if described.keys() != loaded.keys():
-        raise HostError(
-            f"the memory snapshot has other releases than the page: {', '.join(loaded) or 'none'}",
-            code="host.snapshot",
-            hint="start without the snapshot",
-        )
+        _refuse(f"the memory snapshot has other releases than the page: {', '.join(loaded) or 'none'}")
+    if _config.has_file():
+        _refuse(f"`{_config.FILE_NAME}` was not asked what may be loaded")
     _take_process(environment, arguments)
     _forget_randomness()
     _config.forget()
@@ -47,6 +44,10 @@ def restore(releases: list[dict[str, Any]], environment: Mapping[str, str], argu
     if host is not None:
         for sha256 in described:
             _load.warn(host, loaded[sha256])
+
+
+def _refuse(message: str) -> NoReturn:
+    raise HostError(message, code="host.snapshot", hint="start without the snapshot")
 
 
 def _take_process(environment: Mapping[str, str], arguments: list[str]) -> None:
